@@ -1,0 +1,209 @@
+//! Provided receive buffers: one ring of them a shard, lent out as [`Chunk`]s.
+//!
+//! The kernel takes a buffer from the ring when bytes arrive, and names it in the completion; from then on it is lent:
+//! chunks count its references, and the last one dropped gives it back to the ring. An idle connection holds none.
+//!
+//! Invariant: a buffer is either posted (the kernel may write it, nobody may read it) or lent (`lent[id] > 0`, only
+//! read). `lend` and `release` are the only passages between the two.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::IoUring;
+use io_uring::types::BufRingEntry;
+
+use super::limits::{BUFFER_BYTES, BUFFER_STRIDE, BUFFERS_MAX, BUFFERS_STEP};
+
+/// The buffer group's id in the ring.
+pub(super) const GROUP: u16 = 0;
+const PAGE: usize = 4096;
+
+/// All receive buffers of a shard.
+pub(super) struct Buffers {
+    /// The ring of free buffers that the kernel takes from: `BUFFERS_MAX` entries, page aligned.
+    entries: *mut BufRingEntry,
+    /// Our end of it.
+    tail: Cell<u16>,
+    /// Memory, `BUFFERS_STEP` buffers at a time; never moves.
+    slabs: RefCell<Vec<Box<[u8]>>>,
+    /// Start of each buffer, by id: what `slabs` owns.
+    starts: RefCell<Vec<*mut u8>>,
+    /// Chunks alive of each buffer, by id; 0 = posted.
+    lent: Box<[Cell<u32>]>,
+    lent_count: Cell<usize>,
+}
+
+impl Buffers {
+    /// Makes the buffer ring and registers it.
+    pub(super) fn new(ring: &IoUring) -> io::Result<Self> {
+        // SAFETY: the layout has a size above zero.
+        let entries = unsafe { alloc_zeroed(Self::layout()) }.cast::<BufRingEntry>();
+        if entries.is_null() {
+            handle_alloc_error(Self::layout());
+        }
+        let buffers = Self {
+            entries,
+            tail: Cell::new(0),
+            slabs: RefCell::default(),
+            starts: RefCell::default(),
+            lent: vec![Cell::new(0); BUFFERS_MAX].into_boxed_slice(),
+            lent_count: Cell::new(0),
+        };
+        // SAFETY: `entries` is page aligned, has BUFFERS_MAX entries and lives until the ring is gone (`Net::drop`).
+        unsafe { ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS_MAX as u16, GROUP, 0)? };
+        buffers.grow();
+        Ok(buffers)
+    }
+
+    fn layout() -> Layout {
+        Layout::from_size_align(BUFFERS_MAX * size_of::<BufRingEntry>(), PAGE).expect("constants fit a layout")
+    }
+
+    /// Adds a step of buffers, if there may be more. Returns whether there are more now.
+    pub(super) fn grow(&self) -> bool {
+        let first = self.starts.borrow().len();
+        if first + BUFFERS_STEP > BUFFERS_MAX {
+            return false;
+        }
+        let mut slab = vec![0u8; BUFFERS_STEP * BUFFER_STRIDE].into_boxed_slice();
+        let base = slab.as_mut_ptr();
+        self.slabs.borrow_mut().push(slab);
+        for n in 0..BUFFERS_STEP {
+            // SAFETY: `n * BUFFER_STRIDE` lies within the slab.
+            self.starts.borrow_mut().push(unsafe { base.add(n * BUFFER_STRIDE) });
+            self.post((first + n) as u16);
+        }
+        true
+    }
+
+    /// Gives a free buffer to the kernel.
+    fn post(&self, id: u16) {
+        debug_assert_eq!(self.lent[id as usize].get(), 0);
+        let tail = self.tail.get();
+        let start = self.starts.borrow()[id as usize];
+        let index = tail as usize & (BUFFERS_MAX - 1);
+        // SAFETY: `index` is within the ring. Entries from the kernel's head to our tail are the kernel's; this one is
+        // past the tail, because there are at most BUFFERS_MAX buffers and this one was not posted. The tail, which
+        // shares memory with the first entry's reserved field, is not touched by these three setters.
+        unsafe {
+            let entry = &mut *self.entries.add(index);
+            entry.set_addr(start as u64);
+            entry.set_len(BUFFER_BYTES as u32);
+            entry.set_bid(id);
+        }
+        self.tail.set(tail.wrapping_add(1));
+        // SAFETY: the first entry is valid for the life of `self`, and its tail field is only ever accessed as an
+        // atomic on our side. Release: the kernel that sees the tail sees the entry.
+        unsafe {
+            AtomicU16::from_ptr(BufRingEntry::tail(self.entries).cast_mut())
+                .store(tail.wrapping_add(1), Ordering::Release);
+        }
+    }
+
+    /// Takes over a buffer that a completion named, with `len` bytes received in it.
+    pub(super) fn lend(self: &Rc<Self>, id: u16, len: usize) -> Chunk {
+        debug_assert_eq!(self.lent[id as usize].get(), 0);
+        self.lent[id as usize].set(1);
+        self.lent_count.set(self.lent_count.get() + 1);
+        let start = self.starts.borrow()[id as usize];
+        Chunk { buffers: self.clone(), start, len: len.min(BUFFER_BYTES) as u32, id }
+    }
+
+    fn release(&self, id: u16) {
+        let count = &self.lent[id as usize];
+        count.set(count.get() - 1);
+        if count.get() == 0 {
+            self.lent_count.set(self.lent_count.get() - 1);
+            self.post(id);
+        }
+    }
+
+    /// Buffers that exist.
+    pub(super) fn total(&self) -> usize {
+        self.starts.borrow().len()
+    }
+
+    /// Buffers lent now.
+    pub(super) fn lent(&self) -> usize {
+        self.lent_count.get()
+    }
+
+    /// Whether so many are lent that sockets should queue less.
+    pub(super) fn scarce(&self) -> bool {
+        self.lent_count.get() > BUFFERS_MAX / 4 * 3
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        // SAFETY: allocated by `new` with this layout. `Net::drop` lets this run only once the ring is closed with no
+        // operation in flight, and leaks it otherwise; chunks hold an `Rc` to it.
+        unsafe { dealloc(self.entries.cast(), Self::layout()) };
+    }
+}
+
+/// Received bytes: a range of a lent buffer. Cloning and splitting share the buffer; the last one dropped returns it.
+pub struct Chunk {
+    buffers: Rc<Buffers>,
+    start: *const u8,
+    len: u32,
+    id: u16,
+}
+
+impl Chunk {
+    /// Takes the first `n` bytes off (all, if there are fewer).
+    pub fn advance(&mut self, n: usize) {
+        let n = n.min(self.len as usize);
+        // SAFETY: `n` is at most the length, so the start stays within (or one past) the buffer's bytes.
+        self.start = unsafe { self.start.add(n) };
+        self.len -= n as u32;
+    }
+
+    /// Keeps the first `n` bytes only.
+    pub fn truncate(&mut self, n: usize) {
+        self.len = self.len.min(n.min(BUFFER_BYTES) as u32);
+    }
+
+    /// Splits the first `n` bytes off as a chunk of their own.
+    #[must_use]
+    pub fn split_to(&mut self, n: usize) -> Chunk {
+        let mut head = self.clone();
+        head.truncate(n);
+        self.advance(n);
+        head
+    }
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `start` and `len` describe a part of a lent buffer (see the module's invariant): initialised (slabs
+        // are zeroed), never written while lent, and alive as long as `buffers`.
+        unsafe { std::slice::from_raw_parts(self.start, self.len as usize) }
+    }
+}
+
+impl Clone for Chunk {
+    fn clone(&self) -> Self {
+        let count = &self.buffers.lent[self.id as usize];
+        count.set(count.get() + 1);
+        Self { buffers: self.buffers.clone(), start: self.start, len: self.len, id: self.id }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.buffers.release(self.id);
+    }
+}
+
+impl std::fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Chunk({} bytes of buffer {})", self.len, self.id)
+    }
+}

@@ -1,0 +1,33 @@
+//! Every bound of the network ring, in one place.
+
+/// Bytes in one receive buffer. A typical request or small answer fits several times over; a bulk stream arrives as
+/// several buffers that go out again in one send.
+pub const BUFFER_BYTES: usize = 8 << 10;
+/// Distance from one buffer to the next. Not a power of two: the first bytes of all buffers, which are all that a small
+/// message touches, would otherwise share a few cache sets.
+pub const BUFFER_STRIDE: usize = BUFFER_BYTES + 192;
+/// Buffers allocated at a time.
+pub const BUFFERS_STEP: usize = 256;
+/// Buffers of a shard at most: 64 MiB.
+pub const BUFFERS_MAX: usize = 8192;
+/// Received chunks queued on one socket before its receiving is paused.
+pub const CHUNKS_QUEUED_MAX: usize = 16;
+/// The same when three quarters of all buffers that may exist are lent.
+pub const CHUNKS_QUEUED_SCARCE_MAX: usize = 2;
+/// Submission queue entries.
+pub const SUBMISSIONS: u32 = 2048;
+/// Completion queue entries.
+pub const COMPLETIONS: u32 = 8192;
+/// Chunks that one send carries at most.
+pub const CHUNKS_SENT_MAX: usize = 32;
+/// Send buffers kept for reuse.
+pub const OUTGOING_POOLED_MAX: usize = 1024;
+/// A send buffer that has grown past this is not kept.
+pub const OUTGOING_KEPT_BYTES_MAX: usize = 32 << 10;
+/// Accepted connections waiting for the shard to take them, for one listener.
+pub const ACCEPTED_QUEUED_MAX: usize = 4096;
+
+const _: () = assert!(BUFFERS_MAX.is_power_of_two() && BUFFERS_MAX <= 1 << 15, "the kernel's limits for a buffer ring");
+const _: () = assert!(BUFFERS_MAX.is_multiple_of(BUFFERS_STEP));
+const _: () = assert!(CHUNKS_QUEUED_SCARCE_MAX < CHUNKS_QUEUED_MAX && CHUNKS_QUEUED_MAX < BUFFERS_STEP);
+const _: () = assert!(COMPLETIONS >= SUBMISSIONS && COMPLETIONS.is_power_of_two());

@@ -1,0 +1,43 @@
+//! The network ring: a shard's sockets, buffers and timers, over one io_uring.
+//!
+//! This is the one place in the engine with `unsafe`. What it promises to the rest:
+//!
+//! - **Memory.** A buffer that was handed to the kernel lives until the kernel's completion, whatever happens to the
+//!   future that asked. Dropping a [`Socket`], a future or a [`Chunk`] is always sound. A [`Net`] that is dropped with
+//!   operations in flight leaks what they point at.
+//! - **Bounds.** A socket queues at most [`limits::CHUNKS_QUEUED_MAX`] received chunks and one send; a shard has at
+//!   most [`limits::BUFFERS_MAX`] buffers. When they run out, receiving stops and is taken up again in turn.
+//! - **Order.** Bytes of a socket are received and sent in order; one send is in flight at a time.
+//! - **Time.** [`Net::now`] is read once a turn of the driver; timers have a tick of [`timer::TICK`].
+//!
+//! One driver task a shard ([`Net::drive`]) submits what a turn queued and collects completions in one
+//! `io_uring_enter`. Everything here belongs to one thread: `Rc` and `Cell`, nothing is `Send`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `ring.rs` | the ring, the driver loop (hot wait, cold park), completions |
+//! | `buffers.rs` | provided receive buffers, lent as [`Chunk`]s |
+//! | `outgoing.rs` | what one send carries: bytes and chunks |
+//! | `socket.rs` | a connected stream: receive, send, shut down, close; connecting |
+//! | `listener.rs` | accepting |
+//! | `timer.rs` | the deadline wheel (no `unsafe`) |
+//! | `probe.rs` | whether this machine can run it, and the sleep warm-up |
+
+#![allow(unsafe_code)]
+
+mod buffers;
+pub mod limits;
+mod listener;
+mod outgoing;
+mod probe;
+mod ring;
+mod socket;
+pub mod timer;
+
+pub use buffers::Chunk;
+pub use listener::{Accepted, Listener};
+pub use outgoing::Outgoing;
+pub use probe::{StartError, probe, warm_up_sleep};
+pub use ring::{Net, NetStats};
+pub use socket::Socket;
+pub use timer::{Elapsed, Timer};

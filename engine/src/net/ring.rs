@@ -1,0 +1,440 @@
+//! The ring and its driver: submit what a turn queued, collect completions, wake the tasks, yield, again.
+//!
+//! One `io_uring_enter` does both. When a turn brought nothing the driver waits in the ring for at most [`HOT_WAIT`]
+//! (*hot wait*: the next packet wakes it without a detour through the executor's own rings); after [`HOT_WAITS_MAX`]
+//! such waits in vain it waits for the ring's eventfd through the executor (*cold park*), so that an idle process uses
+//! no CPU. The eventfd is masked while the driver is hot.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::ffi::c_void;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::mem::{self, MaybeUninit};
+use std::os::fd::{FromRawFd, RawFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_lite::future::yield_now;
+use glommio::io::BufferedFile;
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use slab::Slab;
+
+use super::buffers::Buffers;
+use super::limits::{
+    COMPLETIONS, OUTGOING_KEPT_BYTES_MAX, OUTGOING_POOLED_MAX, SUBMISSIONS,
+};
+use super::outgoing::Outgoing;
+use super::timer::{Timer, Wheel};
+use super::{listener, socket};
+use crate::clock;
+
+/// How long one hot wait lasts.
+const HOT_WAIT: Duration = Duration::from_millis(1);
+/// Hot waits in vain before the driver parks.
+const HOT_WAITS_MAX: u32 = 20;
+/// `io_uring_enter`: collect completions (IORING_ENTER_GETEVENTS).
+const GET_EVENTS: u32 = 1;
+/// Completions taken out of the ring at a time.
+const REAPED_MAX: usize = 256;
+
+/// One shard's network: the ring with its sockets, listeners, buffers and timers.
+pub struct Net {
+    ring: IoUring,
+    pub(super) buffers: Rc<Buffers>,
+    pub(super) sockets: RefCell<Table<socket::State>>,
+    pub(super) listeners: RefCell<Table<listener::State>>,
+    /// Sockets whose receive ended for want of buffers, in turn.
+    starved: RefCell<VecDeque<u32>>,
+    exhausted: Cell<u64>,
+    outgoing: RefCell<Vec<Outgoing>>,
+    wheel: Rc<Wheel>,
+    now: Cell<Instant>,
+    /// Something was pushed since the last enter.
+    pushed: Cell<bool>,
+    park: Park,
+    stopped: Cell<bool>,
+}
+
+/// The driver's sleep.
+#[derive(Default)]
+struct Park {
+    /// The driver sleeps; whoever pushes wakes it.
+    asleep: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    /// The timeout in the ring that ends the sleep when the next timer is due, and when that is.
+    alarm: Cell<Option<Instant>>,
+}
+
+/// Figures for metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct NetStats {
+    /// Receive buffers that exist.
+    pub buffers: usize,
+    /// Of those, lent now.
+    pub buffers_lent: usize,
+    /// Times that a receive found no buffer, ever.
+    pub buffers_exhausted: u64,
+    /// Sockets on the ring.
+    pub sockets: usize,
+}
+
+/// What a completion belongs to: the upper byte of its user data; the lower half is the index in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Ignored,
+    Accept,
+    Receive,
+    Send,
+    Connect,
+    Shutdown,
+    Alarm,
+}
+
+impl Kind {
+    /// The user data of an operation. Only one of each kind is in flight for an index, and an index is not reused
+    /// before all of its operations have completed; so a completion finds its own.
+    pub(super) fn tag(self, index: u32) -> u64 {
+        (self as u64) << 56 | u64::from(index)
+    }
+
+    fn of(tag: u64) -> (Self, u32) {
+        let kind = match tag >> 56 {
+            1 => Self::Accept,
+            2 => Self::Receive,
+            3 => Self::Send,
+            4 => Self::Connect,
+            5 => Self::Shutdown,
+            6 => Self::Alarm,
+            _ => Self::Ignored,
+        };
+        (kind, tag as u32)
+    }
+}
+
+impl Net {
+    /// Makes the ring. Call on the shard's own thread.
+    ///
+    /// # Errors
+    /// What `io_uring_setup(2)` or `io_uring_register(2)` say; [`super::probe`] explains them.
+    pub fn new() -> io::Result<Rc<Self>> {
+        let ring: IoUring = super::probe::builder().setup_cqsize(COMPLETIONS).build(SUBMISSIONS)?;
+        let now = clock::read();
+        Ok(Rc::new(Self {
+            buffers: Rc::new(Buffers::new(&ring)?),
+            ring,
+            sockets: RefCell::default(),
+            listeners: RefCell::default(),
+            starved: RefCell::default(),
+            exhausted: Cell::new(0),
+            outgoing: RefCell::default(),
+            wheel: Rc::new(Wheel::new(now)),
+            now: Cell::new(now),
+            pushed: Cell::new(false),
+            park: Park::default(),
+            stopped: Cell::new(false),
+        }))
+    }
+
+    /// Runs the ring until [`Self::stop`]. One task a shard.
+    ///
+    /// # Errors
+    /// Only what cannot be got over: the ring itself is gone.
+    pub async fn drive(self: &Rc<Self>) -> io::Result<()> {
+        // SAFETY: eventfd(2) takes no pointers; the descriptor is owned by `eventfd` from here on.
+        let eventfd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+        if eventfd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        self.ring.submitter().register_eventfd(eventfd)?;
+        // SAFETY: nobody else owns the descriptor.
+        let eventfd = unsafe { BufferedFile::from_raw_fd(eventfd) };
+        let mut alarm_read: Option<EventRead> = None;
+        self.set_eventfd(false);
+
+        let mut waits_in_vain = 0;
+        while !self.stopped.get() {
+            let idle = !self.pushed.get();
+            self.enter(idle && waits_in_vain > 0)?;
+            let completed = self.turn();
+            if completed > 0 || !idle {
+                waits_in_vain = 0;
+                yield_now().await;
+            }
+            if completed > 0 {
+                continue;
+            }
+            waits_in_vain += 1;
+            if waits_in_vain > HOT_WAITS_MAX {
+                self.cold_park(&eventfd, &mut alarm_read).await?;
+                waits_in_vain = 0;
+            } else if idle {
+                yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends [`Self::drive`].
+    pub fn stop(&self) {
+        self.stopped.set(true);
+        self.wake_driver();
+    }
+
+    /// The time at the start of this turn.
+    pub fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// A timer on this shard's wheel, without a deadline yet.
+    pub fn timer(&self) -> Timer {
+        self.wheel.timer()
+    }
+
+    /// An empty send buffer, reused if there is one.
+    pub fn outgoing(&self) -> Outgoing {
+        self.outgoing.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a send buffer back for reuse.
+    pub fn recycle(&self, mut outgoing: Outgoing) {
+        outgoing.clear();
+        let mut pool = self.outgoing.borrow_mut();
+        if pool.len() < OUTGOING_POOLED_MAX && outgoing.capacity() <= OUTGOING_KEPT_BYTES_MAX {
+            pool.push(outgoing);
+        }
+    }
+
+    /// Figures for metrics.
+    pub fn stats(&self) -> NetStats {
+        NetStats {
+            buffers: self.buffers.total(),
+            buffers_lent: self.buffers.lent(),
+            buffers_exhausted: self.exhausted.get(),
+            sockets: self.sockets.borrow().0.len(),
+        }
+    }
+
+    /// Queues an operation for the next enter. What it points at must live until its completion: callers keep it in
+    /// the state that the table holds.
+    pub(super) fn push(&self, entry: squeue::Entry) {
+        self.pushed.set(true);
+        self.wake_driver();
+        loop {
+            // SAFETY: this thread alone uses the queue and no other handle to it is alive. The entry's pointers live
+            // until its completion, as the caller promises.
+            let pushed = unsafe { self.ring.submission_shared().push(&entry) };
+            if pushed.is_ok() || self.submit().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Asks for the end of an operation in flight.
+    pub(super) fn cancel(&self, kind: Kind, index: u32) {
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::user_data(kind.tag(index))).build();
+        self.push(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignored.tag(0)));
+    }
+
+    /// Closes a descriptor after all that was pushed before.
+    pub(super) fn close(&self, fd: RawFd) {
+        let entry = opcode::Close::new(Fd(fd)).build();
+        self.push(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignored.tag(0)));
+    }
+
+    /// Submits what was pushed and collects completions, waiting for one for at most [`HOT_WAIT`] if asked.
+    fn enter(&self, wait: bool) -> io::Result<()> {
+        self.pushed.set(false);
+        let result = if wait {
+            let timespec = Timespec::from(HOT_WAIT);
+            self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timespec))
+        } else {
+            // SAFETY: as in `push` for the queue; no argument is passed.
+            unsafe {
+                let queued = self.ring.submission_shared().len() as u32;
+                self.ring.submitter().enter::<c_void>(queued, 0, GET_EVENTS, None)
+            }
+        };
+        match result.map_err(|error| error.raw_os_error()) {
+            Ok(_) | Err(Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => Ok(()),
+            Err(errno) => Err(errno.map_or_else(io::Error::last_os_error, io::Error::from_raw_os_error)),
+        }
+    }
+
+    /// Makes room in the submission queue.
+    fn submit(&self) -> io::Result<usize> {
+        match self.ring.submit() {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => Ok(0),
+            result => result,
+        }
+    }
+
+    /// Handles what has completed and moves time on. Returns how many completions there were.
+    fn turn(&self) -> usize {
+        let mut completed = 0;
+        loop {
+            let mut batch = [const { MaybeUninit::<cqueue::Entry>::uninit() }; REAPED_MAX];
+            // SAFETY: this thread alone uses the queue, and no other handle to it is alive.
+            let batch = unsafe { self.ring.completion_shared() }.fill(&mut batch);
+            let last = batch.len() < REAPED_MAX;
+            completed += batch.len();
+            for entry in &*batch {
+                self.complete(entry);
+            }
+            if last {
+                break;
+            }
+        }
+        self.now.set(clock::read());
+        self.wheel.advance(self.now.get());
+        self.feed_starved();
+        completed
+    }
+
+    fn complete(&self, entry: &cqueue::Entry) {
+        let (kind, index) = Kind::of(entry.user_data());
+        let result = entry.result();
+        match kind {
+            Kind::Ignored => return,
+            Kind::Alarm => return self.park.alarm.set(None),
+            Kind::Accept => {
+                let state = self.listeners.borrow().get(index);
+                return state.into_iter().for_each(|state| state.on_accept(self, result, entry.flags()));
+            }
+            Kind::Receive | Kind::Send | Kind::Connect | Kind::Shutdown => {}
+        }
+        let Some(state) = self.sockets.borrow().get(index) else {
+            debug_assert!(false, "a completion for a socket that is gone");
+            return;
+        };
+        match kind {
+            Kind::Receive => {
+                if state.on_receive(self, result, entry.flags()) {
+                    self.exhausted.set(self.exhausted.get() + 1);
+                    self.starved.borrow_mut().push_back(index);
+                }
+            }
+            Kind::Send => state.on_send(self, result),
+            Kind::Connect => state.on_connect(self, result),
+            _ => state.on_shutdown(self),
+        }
+    }
+
+    /// Lets sockets that found no buffer try again: a fair share each turn, once there are buffers.
+    fn feed_starved(&self) {
+        let waiting = self.starved.borrow().len();
+        if waiting == 0 {
+            return;
+        }
+        let free = self.buffers.total() - self.buffers.lent();
+        if free == 0 && !self.buffers.grow() {
+            return;
+        }
+        for _ in 0..waiting.min(self.buffers.total() - self.buffers.lent()) {
+            let Some(index) = self.starved.borrow_mut().pop_front() else { return };
+            let state = self.sockets.borrow().get(index);
+            state.into_iter().for_each(|state| state.on_buffers(self));
+        }
+    }
+
+    /// Sleeps until something completes, a timer is due, or a task pushes something.
+    async fn cold_park<'f>(&self, eventfd: &'f BufferedFile, read: &mut Option<EventRead<'f>>) -> io::Result<()> {
+        self.set_alarm();
+        self.set_eventfd(true);
+        self.park.asleep.set(true);
+        // What completed before the eventfd was unmasked would not be told.
+        self.enter(false)?;
+        if self.turn() == 0 {
+            poll_fn(|cx| {
+                if !self.park.asleep.get() {
+                    return Poll::Ready(());
+                }
+                socket::park(&self.park.waker, cx);
+                // Kept over sleeps that a push ended: an operation of the executor's is never dropped half done.
+                let pending = read.get_or_insert_with(|| Box::pin(eventfd.read_at(0, 8)));
+                match pending.as_mut().poll(cx) {
+                    Poll::Ready(_) => {
+                        *read = None;
+                        Poll::Ready(())
+                    }
+                    Poll::Pending => Poll::Pending,
+                }
+            })
+            .await;
+        }
+        self.park.asleep.set(false);
+        self.set_eventfd(false);
+        Ok(())
+    }
+
+    fn wake_driver(&self) {
+        if self.park.asleep.replace(false) {
+            socket::wake(&self.park.waker);
+        }
+    }
+
+    /// Puts a timeout into the ring that completes when the next timer is due.
+    fn set_alarm(&self) {
+        let Some(due) = self.wheel.next_turn() else { return };
+        match self.park.alarm.get() {
+            Some(set) if set <= due => return,
+            Some(_) => {
+                let entry = opcode::TimeoutRemove::new(Kind::Alarm.tag(0)).build();
+                self.push(entry.user_data(Kind::Ignored.tag(0)));
+            }
+            None => {}
+        }
+        let timespec = Timespec::from(due.saturating_duration_since(clock::read()));
+        self.park.alarm.set(Some(due));
+        self.push(opcode::Timeout::new(&raw const timespec).build().user_data(Kind::Alarm.tag(0)));
+        // The kernel copies the timespec as it takes the entry, so it takes it now.
+        let _ = self.submit();
+    }
+
+    fn set_eventfd(&self, on: bool) {
+        // SAFETY: this thread alone uses the queue, and no other handle to it is alive.
+        let completions = unsafe { self.ring.completion_shared() };
+        if on { completions.enable_eventfd() } else { completions.disable_eventfd() }
+    }
+}
+
+type EventRead<'f> = Pin<Box<dyn Future<Output = Result<glommio::io::ReadResult, glommio::GlommioError<()>>> + 'f>>;
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        // All `Socket`s hold the net, so only orphans are left. What the kernel may still touch is leaked.
+        if self.sockets.borrow().0.iter().any(|(_, state)| state.is_busy()) {
+            mem::forget(self.sockets.take());
+            mem::forget(self.buffers.clone());
+        }
+    }
+}
+
+/// States by index; an index is reused.
+pub(super) struct Table<T>(Slab<Rc<T>>);
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self(Slab::new())
+    }
+}
+
+impl<T> Table<T> {
+    pub(super) fn insert_with(&mut self, make: impl FnOnce(u32) -> Rc<T>) -> Rc<T> {
+        let entry = self.0.vacant_entry();
+        let index = u32::try_from(entry.key()).expect("fewer than 2^32 descriptors exist");
+        entry.insert(make(index)).clone()
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<Rc<T>> {
+        self.0.get(index as usize).cloned()
+    }
+
+    pub(super) fn remove(&mut self, index: u32) {
+        self.0.try_remove(index as usize);
+    }
+}

@@ -1,0 +1,423 @@
+//! A connected stream socket on the ring: receive, send, shut down, close; and connecting one.
+//!
+//! Receiving is a multishot receive into the shard's buffers, armed when bytes are first wanted and re-armed when the
+//! queue has been emptied. A send in flight belongs to the socket's state, not to the future that waits for it, so that
+//! future may be dropped at any time. Dropping the [`Socket`] cancels what is in flight; the file descriptor is closed
+//! after the last completion.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use io_uring::{cqueue, opcode, types};
+use socket2::{Domain, Protocol, SockAddr, Type};
+
+use super::buffers::{Chunk, GROUP};
+use super::limits::{CHUNKS_QUEUED_MAX, CHUNKS_QUEUED_SCARCE_MAX};
+use super::outgoing::{Outgoing, Pointers};
+use super::ring::{Kind, Net};
+
+/// A connected stream socket, owned by one task.
+pub struct Socket {
+    net: Rc<Net>,
+    state: Rc<State>,
+}
+
+/// What the ring knows of a socket; it stays in the ring's table until nothing is in flight.
+pub(super) struct State {
+    pub(super) fd: RawFd,
+    pub(super) index: u32,
+    /// Operations in the kernel that name this socket.
+    in_flight: Cell<u8>,
+    /// The [`Socket`] is gone.
+    orphan: Cell<bool>,
+    receive: Receive,
+    send: Send,
+}
+
+#[derive(Default)]
+struct Receive {
+    queue: RefCell<VecDeque<Chunk>>,
+    armed: Cell<bool>,
+    /// Waits for buffers in the ring's list of starved sockets.
+    starved: Cell<bool>,
+    /// A cancel was asked for because the queue is full.
+    pausing: Cell<bool>,
+    end: Cell<Option<End>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+#[derive(Default)]
+struct Send {
+    /// What the kernel has, or what came back from it.
+    outgoing: RefCell<Option<Outgoing>>,
+    in_flight: Cell<bool>,
+    error: Cell<Option<i32>>,
+    /// The address that a connect in flight points at.
+    address: RefCell<Option<Box<SockAddr>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Eof,
+    Error(i32),
+}
+
+impl Socket {
+    /// Puts a connected, blocking-mode socket on the ring.
+    pub fn adopt(net: &Rc<Net>, fd: OwnedFd) -> Self {
+        let fd = fd.into_raw_fd();
+        let state = net.sockets.borrow_mut().insert_with(|index| {
+            Rc::new(State {
+                fd,
+                index,
+                in_flight: Cell::new(0),
+                orphan: Cell::new(false),
+                receive: Receive::default(),
+                send: Send::default(),
+            })
+        });
+        Self { net: net.clone(), state }
+    }
+
+    /// Connects to an address, without Nagle's delay.
+    ///
+    /// # Errors
+    /// What `socket(2)` or `connect(2)` say.
+    pub async fn connect(net: &Rc<Net>, address: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_tcp_nodelay(true)?;
+        let this = Self::adopt(net, socket.into());
+        this.state.start_connect(net, address);
+        poll_fn(|cx| this.state.send.poll_idle(cx)).await?;
+        Ok(this)
+    }
+
+    /// The next bytes; `None` once the peer has shut down its side.
+    ///
+    /// # Errors
+    /// The connection's error (a reset, usually).
+    pub async fn receive(&self) -> io::Result<Option<Chunk>> {
+        poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    /// [`Self::receive`] for use in a poll function.
+    pub fn poll_receive(&self, cx: &Context) -> Poll<io::Result<Option<Chunk>>> {
+        let receive = &self.state.receive;
+        if let Some(chunk) = receive.queue.borrow_mut().pop_front() {
+            return Poll::Ready(Ok(Some(chunk)));
+        }
+        match receive.end.get() {
+            Some(End::Eof) => return Poll::Ready(Ok(None)),
+            Some(End::Error(errno)) => return Poll::Ready(Err(io::Error::from_raw_os_error(errno))),
+            None => {}
+        }
+        self.arm();
+        park(&receive.waker, cx);
+        Poll::Pending
+    }
+
+    /// Bytes that have already been received, without waiting.
+    pub fn try_receive(&self) -> Option<Chunk> {
+        self.state.receive.queue.borrow_mut().pop_front()
+    }
+
+    /// Starts receiving before anyone waits, so that an end of the connection is noticed ([`Self::is_fresh`]).
+    pub fn arm(&self) {
+        self.state.arm(&self.net);
+    }
+
+    /// Whether nothing has come in and the connection is, as far as is known, open: it can carry another request.
+    pub fn is_fresh(&self) -> bool {
+        let State { receive, send, .. } = &*self.state;
+        receive.end.get().is_none()
+            && receive.queue.borrow().is_empty()
+            && !send.in_flight.get()
+            && send.error.get().is_none()
+    }
+
+    /// Forgets the task that waited last, before the socket goes to another.
+    pub fn detach(&self) {
+        let State { receive, send, .. } = &*self.state;
+        let wakers = (receive.waker.borrow_mut().take(), send.waker.borrow_mut().take());
+        drop(wakers);
+    }
+
+    /// Whether the peer has ended its side or the connection has failed, and all that came before has been taken.
+    pub fn is_ended(&self) -> bool {
+        self.state.receive.end.get().is_some() && self.state.receive.queue.borrow().is_empty()
+    }
+
+    /// Sends and waits until the kernel has all of it. What was sent comes back, for another try or for reuse.
+    pub async fn send(&self, outgoing: Outgoing) -> (io::Result<()>, Option<Outgoing>) {
+        if let Err(error) = self.flush().await {
+            return (Err(error), Some(outgoing));
+        }
+        self.start_send(outgoing);
+        let result = self.flush().await;
+        (result, self.state.send.outgoing.borrow_mut().take())
+    }
+
+    /// Starts to send, without waiting: the next [`Self::flush`], [`Self::send`] or `post` waits, and reports an error.
+    ///
+    /// # Errors
+    /// That of the send before.
+    pub async fn post(&self, outgoing: Outgoing) -> io::Result<()> {
+        self.flush().await?;
+        self.start_send(outgoing);
+        Ok(())
+    }
+
+    /// Waits until the kernel has all that was sent.
+    ///
+    /// # Errors
+    /// What `send(2)` says.
+    pub async fn flush(&self) -> io::Result<()> {
+        poll_fn(|cx| self.state.send.poll_idle(cx)).await
+    }
+
+    fn start_send(&self, outgoing: Outgoing) {
+        debug_assert!(!self.state.send.in_flight.get());
+        if let Some(old) = self.state.send.outgoing.borrow_mut().replace(outgoing) {
+            self.net.recycle(old);
+        }
+        self.state.push_send(&self.net);
+    }
+
+    /// Ends our side of the stream: the peer sees end of file after all that was sent.
+    pub fn shut_down(&self) {
+        let entry = opcode::Shutdown::new(types::Fd(self.state.fd), libc::SHUT_WR).build();
+        self.state.push(&self.net, entry, Kind::Shutdown);
+    }
+
+    /// Makes the close that follows a reset, which tells the peer that the stream is not whole.
+    pub fn reset_on_close(&self) {
+        // A failure leaves an ordinary close.
+        let _ = socket2::SockRef::from(&self.fd()).set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    /// The file descriptor, for socket options.
+    pub fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        // SAFETY: the descriptor is open for as long as the ring's state of it has a `Socket`.
+        unsafe { std::os::fd::BorrowedFd::borrow_raw(self.state.fd) }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.state.orphan.set(true);
+        let State { receive, send, .. } = &*self.state;
+        receive.queue.borrow_mut().clear();
+        let wakers = (receive.waker.borrow_mut().take(), send.waker.borrow_mut().take());
+        if receive.armed.get() && !receive.pausing.get() {
+            self.net.cancel(Kind::Receive, self.state.index);
+        }
+        if send.in_flight.get() {
+            let kind = if send.address.borrow().is_some() { Kind::Connect } else { Kind::Send };
+            self.net.cancel(kind, self.state.index);
+        }
+        self.state.close_if_done(&self.net);
+        drop(wakers);
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.state.fd
+    }
+}
+
+impl State {
+    fn push(&self, net: &Net, entry: io_uring::squeue::Entry, kind: Kind) {
+        self.in_flight.set(self.in_flight.get() + 1);
+        net.push(entry.user_data(kind.tag(self.index)));
+    }
+
+    fn arm(&self, net: &Net) {
+        let receive = &self.receive;
+        if receive.armed.get() || receive.starved.get() || receive.end.get().is_some() {
+            return;
+        }
+        receive.armed.set(true);
+        let entry = opcode::RecvMulti::new(types::Fd(self.fd), GROUP).build();
+        self.push(net, entry, Kind::Receive);
+    }
+
+    fn push_send(&self, net: &Net) {
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let fd = types::Fd(self.fd);
+        let mut slot = self.send.outgoing.borrow_mut();
+        let Some(outgoing) = slot.as_mut() else { return };
+        let entry = match outgoing.pointers() {
+            Pointers::Bytes(start, len) => {
+                opcode::Send::new(fd, start, u32::try_from(len).unwrap_or(u32::MAX)).flags(flags).build()
+            }
+            Pointers::Message(message) => opcode::SendMsg::new(fd, message).flags(flags as u32).build(),
+        };
+        self.send.in_flight.set(true);
+        self.push(net, entry, Kind::Send);
+    }
+
+    fn start_connect(&self, net: &Net, address: SocketAddr) {
+        let address = Box::new(SockAddr::from(address));
+        let entry = opcode::Connect::new(types::Fd(self.fd), address.as_ptr().cast(), address.len()).build();
+        *self.send.address.borrow_mut() = Some(address);
+        self.send.in_flight.set(true);
+        self.push(net, entry, Kind::Connect);
+    }
+
+    /// A receive's completion. Returns whether it must wait for buffers.
+    pub(super) fn on_receive(&self, net: &Net, result: i32, flags: u32) -> bool {
+        let receive = &self.receive;
+        let last = !cqueue::more(flags);
+        if last {
+            self.completed();
+            receive.armed.set(false);
+            receive.pausing.set(false);
+        }
+        let chunk = cqueue::buffer_select(flags).map(|id| net.buffers.lend(id, result.max(0) as usize));
+        if self.orphan.get() {
+            drop(chunk);
+            self.close_if_done(net);
+            return false;
+        }
+        match result {
+            0 => receive.end.set(Some(End::Eof)),
+            1.. => {
+                let mut queue = receive.queue.borrow_mut();
+                queue.extend(chunk);
+                let max = if net.buffers.scarce() { CHUNKS_QUEUED_SCARCE_MAX } else { CHUNKS_QUEUED_MAX };
+                if queue.len() >= max && receive.armed.get() && !receive.pausing.replace(true) {
+                    net.cancel(Kind::Receive, self.index);
+                }
+            }
+            errno if errno == -libc::ENOBUFS => {
+                receive.starved.set(true);
+                return true;
+            }
+            // Paused, or cut short by the kernel: whoever waits arms it again.
+            errno if errno == -libc::ECANCELED => {}
+            errno => receive.end.set(Some(End::Error(-errno))),
+        }
+        wake(&receive.waker);
+        false
+    }
+
+    /// Buffers came back: receiving goes on.
+    pub(super) fn on_buffers(&self, net: &Net) {
+        self.receive.starved.set(false);
+        if self.orphan.get() {
+            self.close_if_done(net);
+        } else {
+            self.arm(net);
+        }
+    }
+
+    /// A send's completion.
+    pub(super) fn on_send(&self, net: &Net, result: i32) {
+        self.completed();
+        self.send.in_flight.set(false);
+        if self.orphan.get() {
+            self.close_if_done(net);
+            return;
+        }
+        if result < 0 {
+            self.send.error.set(Some(-result));
+            // Whoever waits for bytes only has to hear of it too.
+            wake(&self.receive.waker);
+        } else {
+            let mut slot = self.send.outgoing.borrow_mut();
+            if let Some(outgoing) = slot.as_mut()
+                && !outgoing.advance(result as usize)
+            {
+                drop(slot);
+                self.push_send(net);
+                return;
+            }
+        }
+        wake(&self.send.waker);
+    }
+
+    /// A connect's completion.
+    pub(super) fn on_connect(&self, net: &Net, result: i32) {
+        self.completed();
+        self.send.in_flight.set(false);
+        self.send.address.borrow_mut().take();
+        if self.orphan.get() {
+            self.close_if_done(net);
+            return;
+        }
+        if result < 0 {
+            self.send.error.set(Some(-result));
+        }
+        wake(&self.send.waker);
+    }
+
+    /// A shutdown's completion: nothing waits for it.
+    pub(super) fn on_shutdown(&self, net: &Net) {
+        self.completed();
+        if self.orphan.get() {
+            self.close_if_done(net);
+        }
+    }
+
+    fn completed(&self) {
+        debug_assert!(self.in_flight.get() > 0);
+        self.in_flight.set(self.in_flight.get() - 1);
+    }
+
+    /// Closes an orphan once nothing is in flight. Its index is free for another from then on.
+    fn close_if_done(&self, net: &Net) {
+        if self.in_flight.get() > 0 || self.receive.starved.get() {
+            return;
+        }
+        if let Some(outgoing) = self.send.outgoing.borrow_mut().take() {
+            net.recycle(outgoing);
+        }
+        net.sockets.borrow_mut().remove(self.index);
+        net.close(self.fd);
+    }
+
+    /// Whether the kernel still has operations of it.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_flight.get() > 0
+    }
+}
+
+impl Send {
+    /// Ready when nothing is in flight.
+    fn poll_idle(&self, cx: &Context) -> Poll<io::Result<()>> {
+        if let Some(errno) = self.error.get() {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(errno)));
+        }
+        if !self.in_flight.get() {
+            return Poll::Ready(Ok(()));
+        }
+        park(&self.waker, cx);
+        Poll::Pending
+    }
+}
+
+/// Stores the waker of the task that waits.
+pub(super) fn park(slot: &RefCell<Option<Waker>>, cx: &Context) {
+    let mut slot = slot.borrow_mut();
+    if slot.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+        return;
+    }
+    let old = slot.replace(cx.waker().clone());
+    drop(slot);
+    drop(old);
+}
+
+/// Wakes the task that waits. The waker stays: it is the same task's next time.
+pub(super) fn wake(slot: &RefCell<Option<Waker>>) {
+    if let Some(waker) = slot.borrow().as_ref() {
+        waker.wake_by_ref();
+    }
+}
