@@ -219,6 +219,12 @@ impl Net {
         }
     }
 
+    /// Wakes every task that waits to receive: something that they look at besides has changed.
+    pub fn wake_receivers(&self) {
+        let sockets: Vec<_> = self.sockets.borrow().0.iter().map(|(_, state)| state.clone()).collect();
+        sockets.iter().for_each(|state| state.wake_receiver());
+    }
+
     /// Queues an operation for the next enter. What it points at must live until its completion: callers keep it in
     /// the state that the table holds.
     pub(super) fn push(&self, entry: squeue::Entry) {

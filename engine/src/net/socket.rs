@@ -182,6 +182,12 @@ impl Socket {
         poll_fn(|cx| self.state.send.poll_idle(cx)).await
     }
 
+    /// What was sent last, to be sent again elsewhere; `None` while the kernel still has it.
+    pub fn take_sent(&self) -> Option<Outgoing> {
+        let send = &self.state.send;
+        if send.in_flight.get() { None } else { send.outgoing.borrow_mut().take() }
+    }
+
     fn start_send(&self, outgoing: Outgoing) {
         debug_assert!(!self.state.send.in_flight.get());
         if let Some(old) = self.state.send.outgoing.borrow_mut().replace(outgoing) {
@@ -382,6 +388,11 @@ impl State {
         }
         net.sockets.borrow_mut().remove(self.index);
         net.close(self.fd);
+    }
+
+    /// Lets the task that waits to receive look again.
+    pub(super) fn wake_receiver(&self) {
+        wake(&self.receive.waker);
     }
 
     /// Whether the kernel still has operations of it.

@@ -1,0 +1,177 @@
+//! Answers of the gateway's own: errors as JSON, and the few that are not errors.
+//!
+//! Output: `{"error":{"code":"...","message":"...","request_id":"..."}}` with the status and the fields that the error
+//! calls for. The body is the same for HTTP/1.1 and HTTP/2; only the head is written differently.
+
+use crate::error::Error;
+
+/// The methods that the gateway itself knows to be accepted for `OPTIONS *`.
+pub const ALLOW_ANY: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
+
+/// An answer to write.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// Status code.
+    pub status: u16,
+    /// A field beyond the usual ones: Allow, Retry-After, WWW-Authenticate.
+    pub field: Option<(&'static str, &'a str)>,
+    /// Body, with its content type.
+    pub body: Body<'a>,
+}
+
+/// An answer's body.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'a> {
+    /// None.
+    Empty,
+    /// The error document.
+    Error {
+        /// Stable name of the error.
+        code: &'a str,
+        /// What was wrong and what would be right.
+        message: &'a str,
+        /// To be found in the logs.
+        request_id: &'a str,
+    },
+}
+
+impl<'a> Answer<'a> {
+    /// The answer to a request that failed; `None` when nobody is there to be told.
+    pub fn to(error: &'a Error, request_id: &'a str) -> Option<Self> {
+        let told = error.told();
+        let field = match error {
+            Error::MethodRefused(allow) => Some(("allow", &**allow)),
+            Error::Head(crate::http::head::HeadError::MethodNotAllowed) => Some(("allow", ALLOW_ANY)),
+            Error::NoHealthyNode | Error::NodesBusy | Error::Shutdown => Some(("retry-after", "1")),
+            _ => None,
+        };
+        let body = Body::Error { code: told.code, message: told.message, request_id };
+        (told.status != 0).then_some(Self { status: told.status, field, body })
+    }
+
+    /// The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110 9.3.7).
+    pub fn to_options() -> Self {
+        Self { status: 204, field: Some(("allow", ALLOW_ANY)), body: Body::Empty }
+    }
+
+    /// Writes it as HTTP/1.1: no body after a HEAD.
+    pub fn write_h1(&self, out: &mut Vec<u8>, head_request: bool, close: bool) {
+        let mut digits = itoa::Buffer::new();
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(digits.format(self.status).as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(reason(self.status).as_bytes());
+        if let Some((name, value)) = self.field {
+            for part in ["\r\n", name, ": ", value] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+        if close {
+            out.extend_from_slice(b"\r\nconnection: close");
+        }
+        let len = self.body.len();
+        if len > 0 {
+            out.extend_from_slice(b"\r\ncontent-type: application/json\r\ncontent-length: ");
+            out.extend_from_slice(digits.format(len).as_bytes());
+        }
+        out.extend_from_slice(b"\r\n\r\n");
+        if !head_request {
+            self.body.write(out);
+        }
+    }
+}
+
+impl Body<'_> {
+    /// Bytes of it.
+    pub fn len(&self) -> usize {
+        let mut count = Vec::new();
+        self.write(&mut count);
+        count.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    /// Writes it.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let Self::Error { code, message, request_id } = self else { return };
+        for (before, text) in [
+            (r#"{"error":{"code":""#, code),
+            (r#"","message":""#, message),
+            (r#"","request_id":""#, request_id),
+        ] {
+            out.extend_from_slice(before.as_bytes());
+            escape(out, text);
+        }
+        out.extend_from_slice(b"\"}}\n");
+    }
+}
+
+/// JSON string content (RFC 8259 7).
+fn escape(out: &mut Vec<u8>, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0..=0x1f => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => out.push(byte),
+        }
+    }
+}
+
+/// Reason phrases of the statuses that the gateway makes (RFC 9110 15, RFC 6585).
+fn reason(status: u16) -> &'static str {
+    match status {
+        204 => "No Content",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Internal Server Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_written_whole() {
+        let mut out = Vec::new();
+        let error = Error::MethodRefused("GET, HEAD".into());
+        Answer::to(&error, "id\"1").unwrap().write_h1(&mut out, false, true);
+        let text = String::from_utf8(out).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 405 Method Not Allowed\r\nallow: GET, HEAD\r\nconnection: close\r\n"));
+        assert!(head.ends_with(&format!("content-length: {}", body.len())));
+        let document: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(document["error"]["code"], "method_not_allowed");
+        assert_eq!(document["error"]["request_id"], "id\"1");
+    }
+
+    #[test]
+    fn a_head_request_gets_the_length_but_no_body() {
+        let mut out = Vec::new();
+        Answer::to(&Error::NoRoute, "x").unwrap().write_h1(&mut out, true, false);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("content-length: ") && text.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn nobody_is_told_when_the_client_is_gone() {
+        assert!(Answer::to(&Error::ClientGone, "x").is_none());
+    }
+}

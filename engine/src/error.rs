@@ -1,0 +1,127 @@
+//! What can go wrong with an exchange: one enum, and the one mapping to what the client is told and what is counted.
+//!
+//! The phase is not part of it: where an exchange was is known where it is accounted for.
+
+use crate::account::Cause;
+use crate::http::body::BodyError;
+use crate::http::head::HeadError;
+
+/// Why an exchange did not go as it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The request head is refused.
+    Head(HeadError),
+    /// The request body is malformed.
+    RequestBody(BodyError),
+    /// The request body is over the service's limit.
+    BodyTooLarge,
+    /// The request head or body came too slowly.
+    RequestTimeout,
+    /// The client went away.
+    ClientGone,
+    /// The client took the answer too slowly.
+    ClientStalled,
+    /// No route matches.
+    NoRoute,
+    /// The route refuses the method; the value of Allow.
+    MethodRefused(Box<str>),
+    /// No node is live.
+    NoHealthyNode,
+    /// All nodes have their most connections.
+    NodesBusy,
+    /// No node took a connection.
+    ConnectFailed,
+    /// No node took a connection in time.
+    ConnectTimeout,
+    /// The node went away before its answer was whole; whether any of it had come.
+    UpstreamGone,
+    /// The node answered something malformed.
+    UpstreamMalformed(&'static str),
+    /// The node was too slow with its answer's head or the next part of its body.
+    UpstreamTimeout,
+    /// The drain deadline passed.
+    Shutdown,
+    /// The task panicked.
+    Panicked,
+}
+
+/// What the client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Status; 0 = nobody is there to be told.
+    pub status: u16,
+    /// `error.code` of the JSON body.
+    pub code: &'static str,
+    /// `error.message` of the JSON body.
+    pub message: &'static str,
+}
+
+impl Error {
+    /// The one mapping to answers.
+    pub fn told(&self) -> Told {
+        let (status, code, message) = match self {
+            Self::Head(error) => return head_told(*error),
+            Self::RequestBody(BodyError::Malformed(what)) => (400, "bad_request", *what),
+            Self::RequestBody(BodyError::ExtensionsTooLarge) => (400, "bad_request", "chunk extensions too large"),
+            Self::RequestBody(BodyError::TrailersTooLarge) => (431, "headers_too_large", "trailer section too large"),
+            Self::RequestBody(BodyError::Truncated) | Self::ClientGone | Self::ClientStalled => (0, "client_gone", ""),
+            Self::BodyTooLarge => (413, "body_too_large", "the request body is larger than this service accepts"),
+            Self::RequestTimeout => (408, "request_timeout", "the request took too long to arrive"),
+            Self::NoRoute => (404, "no_route", "no service is configured for this host and path"),
+            Self::MethodRefused(_) => (405, "method_not_allowed", "this path does not accept this method"),
+            Self::NoHealthyNode => (503, "no_healthy_node", "no node of the service is healthy"),
+            Self::NodesBusy => (503, "no_healthy_node", "all nodes of the service have their most connections"),
+            Self::ConnectFailed => (502, "upstream_unreachable", "the service's node could not be reached"),
+            Self::ConnectTimeout => (504, "upstream_timeout", "the service's node did not accept a connection in time"),
+            Self::UpstreamGone => (502, "upstream_unreachable", "the service's node closed the connection"),
+            Self::UpstreamMalformed(_) => (502, "upstream_unreachable", "the service's node sent an invalid answer"),
+            Self::UpstreamTimeout => (504, "upstream_timeout", "the service's node did not answer in time"),
+            Self::Shutdown => (503, "shutting_down", "the gateway is shutting down"),
+            Self::Panicked => (500, "internal", "the gateway failed on this request"),
+        };
+        Told { status, code, message }
+    }
+
+    /// The one mapping to what is counted.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Head(_) | Self::BodyTooLarge => Cause::ClientError,
+            Self::RequestBody(BodyError::Truncated) | Self::ClientGone => Cause::ClientGone,
+            Self::RequestBody(
+                BodyError::Malformed(_) | BodyError::ExtensionsTooLarge | BodyError::TrailersTooLarge,
+            ) => Cause::ClientError,
+            Self::RequestTimeout | Self::ClientStalled => Cause::ClientTimeout,
+            Self::NoRoute | Self::MethodRefused(_) => Cause::Refused,
+            Self::NoHealthyNode | Self::NodesBusy => Cause::NoNode,
+            Self::ConnectFailed | Self::UpstreamGone => Cause::UpstreamGone,
+            Self::UpstreamMalformed(_) => Cause::UpstreamError,
+            Self::ConnectTimeout | Self::UpstreamTimeout => Cause::UpstreamTimeout,
+            Self::Shutdown => Cause::Shutdown,
+            Self::Panicked => Cause::Internal,
+        }
+    }
+}
+
+fn head_told(error: HeadError) -> Told {
+    let (status, code, message) = match error {
+        HeadError::Malformed(what) => (400, "bad_request", what),
+        HeadError::UriTooLong => (414, "uri_too_long", "the request line is too long"),
+        HeadError::HeadersTooLarge => (431, "headers_too_large", "the request's header fields are too large"),
+        HeadError::TransferCodingNotImplemented => {
+            (501, "not_implemented", "the only transfer coding is chunked")
+        }
+        HeadError::MethodNotAllowed => (405, "method_not_allowed", "CONNECT and TRACE are not served"),
+        HeadError::VersionNotSupported => {
+            (505, "version_not_supported", "the versions served are HTTP/1.0 and HTTP/1.1")
+        }
+        HeadError::ExpectationFailed => (417, "expectation_failed", "the only expectation is 100-continue"),
+        HeadError::Http2Preface => (505, "version_not_supported", "this listener does not speak HTTP/2"),
+    };
+    Told { status, code, message }
+}
+
+impl From<HeadError> for Error {
+    fn from(error: HeadError) -> Self {
+        Self::Head(error)
+    }
+}

@@ -1,0 +1,417 @@
+//! One exchange: a request, its answer, and the stages between, wired once.
+//!
+//! [`decide`] takes a request head through the stages that only look at it: route, limits of the body, headers. It is
+//! synchronous, so that the head may be borrowed from a receive buffer. [`carry`] then moves the bytes: balance, pool,
+//! upstream, relay. Whoever calls them makes a head, a [`Source`] for the request's body and a [`ResponseSink`] for the
+//! answer out of its protocol, and accounts for the [`Outcome`].
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use crate::account::Phase;
+use crate::error::Error;
+use crate::http::body::{BodyError, BodyFraming};
+use crate::http::h1_body::{Incoming, Upload};
+use crate::http::head::{Method, RequestHead, RequestMeta, ResponseHead, ResponseMeta};
+use crate::http::headers::{self, Hop, RequestOut, Rules};
+use crate::http::h1_response::{self, Head};
+use crate::http::target::{self, Target};
+use crate::http::upgrade;
+use crate::limits::INTERIM_ANSWERS_MAX;
+use crate::net::{Elapsed, Outgoing, Socket, Timer};
+use crate::relay::{Pace, Progress, ReadError, RelayError, Sink, Source, fill, relay, until};
+use crate::route::Lookup;
+use crate::shard::{ServiceState, Shard};
+use crate::upstream::{self, Connection, Lease, Tried};
+
+/// Where the answer goes.
+pub trait ResponseSink: Sink {
+    /// Appends an interim answer (1xx, not 101).
+    fn interim(&mut self, head: &ResponseHead, meta: &ResponseMeta, rules: &Rules);
+
+    /// Appends the answer's head. `request_whole`: all of the request has been read; if not, the connection cannot
+    /// carry another.
+    fn head(&mut self, head: &ResponseHead, meta: &ResponseMeta, rules: &Rules, request_whole: bool);
+
+    /// Whether the answer's head has been appended, so that no other answer can be given.
+    fn head_written(&self) -> bool;
+}
+
+/// Who sent a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// The connection is TLS.
+    pub https: bool,
+}
+
+/// Timers of one connection, one for each direction.
+pub struct Timers {
+    /// Client to upstream.
+    pub up: Timer,
+    /// Upstream to client.
+    pub down: Timer,
+}
+
+/// A request that may go upstream.
+pub struct Plan {
+    /// Where it goes.
+    pub service: Rc<ServiceState>,
+    /// Its head as the upstream gets it.
+    pub request: Outgoing,
+    /// Framing of its body, both as it comes and as it goes.
+    pub framing: BodyFraming,
+    /// Its method.
+    pub method: Method,
+    /// The real client.
+    pub client: IpAddr,
+    /// The client waits for 100 (Continue) before it sends the body.
+    pub expect_continue: bool,
+    /// The client asks for another protocol.
+    pub upgrade: bool,
+}
+
+/// How an exchange ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What went wrong.
+    pub error: Option<Error>,
+    /// Where it was then.
+    pub phase: Phase,
+    /// From the request sent to the answer's last byte; zero if no upstream was asked.
+    pub upstream: Duration,
+}
+
+/// Takes a request head through the stages that look at it alone.
+///
+/// # Errors
+/// Why it is refused.
+pub fn decide(
+    shard: &Rc<Shard>,
+    origin: &Origin,
+    head: &RequestHead,
+    meta: &RequestMeta,
+    request_id: &str,
+) -> Result<Plan, Error> {
+    let live = shard.live();
+    let trusted = live.snapshot.trusted_proxies.contains(origin.peer);
+    let client = headers::real_client(origin.peer, |ip| live.snapshot.trusted_proxies.contains(ip), head.fields);
+
+    let mut scratch = String::new();
+    let normalised =
+        target::normalise(meta.target.path(), &mut scratch).map_err(crate::http::head::HeadError::from)?;
+    let found = match live.snapshot.routes.lookup(meta.host, normalised.path, head.method) {
+        Lookup::Found(found) => found,
+        Lookup::MethodNotAllowed(allow) => return Err(Error::MethodRefused(allow.as_str().into())),
+        Lookup::NotFound => return Err(Error::NoRoute),
+    };
+    let service = live.services[found.service as usize].clone();
+    let config = &service.plan.config;
+    let route = &config.routes[found.route as usize];
+    if let BodyFraming::Length(bytes) = meta.body
+        && bytes > body_bytes_max(&service)
+    {
+        return Err(Error::BodyTooLarge);
+    }
+
+    let segments = if route.strip_prefix { found.prefix_segments } else { 0 };
+    let path = target::strip_prefix_original(meta.target.path(), &normalised, segments);
+    let mut rewritten = std::borrow::Cow::Borrowed(path);
+    for rewrite in &route.rewrites {
+        if let std::borrow::Cow::Owned(new) = rewrite.pattern.replace(&rewritten, &rewrite.replacement) {
+            rewritten = new.into();
+        }
+    }
+    if !route.rewrites.is_empty() && !target::is_valid_path(&rewritten) {
+        return Err(Error::Head(crate::http::head::HeadError::Malformed("a rewrite made an invalid path of it")));
+    }
+    let to = RequestOut {
+        path: &rewritten,
+        query: meta.target.query(),
+        body: meta.body,
+        expect_continue: meta.expect_continue,
+    };
+    let hop = Hop { peer: origin.peer, trusted, https: origin.https, host: meta.host, request_id };
+    let mut request = shard.net.outgoing();
+    headers::write_request(request.bytes(), head, meta, &to, &service.plan.rules, &hop);
+    Ok(Plan {
+        request,
+        framing: meta.body,
+        method: meta.method,
+        client,
+        expect_continue: meta.expect_continue,
+        upgrade: meta.upgrade,
+        service,
+    })
+}
+
+/// Whether a request asks about the gateway itself: `OPTIONS *`.
+pub fn asks_the_gateway(meta: &RequestMeta) -> bool {
+    matches!(meta.target, Target::Asterisk)
+}
+
+/// The most bytes that a request body may have.
+pub fn body_bytes_max(service: &ServiceState) -> u64 {
+    match service.plan.config.max_body_bytes {
+        0 => u64::MAX,
+        max => max,
+    }
+}
+
+/// Moves a request upstream and its answer back.
+pub async fn carry<R: Source, K: ResponseSink>(
+    shard: &Rc<Shard>,
+    timers: &Timers,
+    plan: Plan,
+    source: &mut R,
+    sink: &mut K,
+) -> Outcome {
+    let Plan { service, request, framing, method, client, expect_continue, upgrade } = plan;
+    let mut upload = Upload::new(&shard.net, request, framing);
+    let mut whole = framing == BodyFraming::None;
+    if !whole && !expect_continue {
+        // What has come with the head goes with the head.
+        match fill(source, &mut upload) {
+            Ok(progress) => whole = progress == Progress::Ended,
+            Err(error) => return Outcome::failed(upload_error(error), Phase::RequestBody),
+        }
+    }
+    let moved = Cell::new(shard.net.now());
+    let exchange = Exchange { shard, timers, service: &service, method, upgrade, moved: &moved };
+    let (mut tried, mut fresh) = (Tried::default(), false);
+    loop {
+        let lease = match upstream::obtain(shard, &service, client, &mut tried, fresh, &timers.down).await {
+            Ok(lease) => lease,
+            Err(error) => return Outcome::failed(error, Phase::Connect),
+        };
+        let Lease { mut connection, node, reused } = lease;
+        let sent_at = shard.net.now();
+        moved.set(sent_at);
+        let Connection { socket, inbox, .. } = &mut connection;
+        let uploaded = Cell::new(whole);
+        let posted = socket.post(std::mem::take(&mut upload.out)).await;
+        let result = if posted.is_err() {
+            Err(Failure::untouched(Error::UpstreamGone))
+        } else if whole {
+            exchange.answer(socket, inbox, sink, &uploaded).await
+        } else {
+            let mut upload = Upload::new(&shard.net, shard.net.outgoing(), framing);
+            upload.socket = Some(socket);
+            exchange.both(source, upload, socket, inbox, sink, &uploaded).await
+        };
+        let result = match result {
+            Ok(Answered::Upgraded) => {
+                let (socket, inbox) = (&connection.socket, &mut connection.inbox);
+                upgrade::tunnel(shard, timers, &service, source, socket, inbox, sink).await
+            }
+            Ok(Answered::Whole { reusable }) => {
+                exchange.release(connection, node, reusable && uploaded.get());
+                Ok(())
+            }
+            Err(failure) if failure.untouched && reused && !fresh && whole => {
+                let sent = connection.socket.take_sent();
+                let nothing_sent = sent.as_ref().is_some_and(|sent| sent.sent() == 0);
+                match sent {
+                    Some(mut request) if method.is_idempotent() || nothing_sent => {
+                        request.rewind();
+                        upload.out = request;
+                        fresh = true;
+                        shard.counters.retried();
+                        continue;
+                    }
+                    _ => Err((failure.error, failure.phase)),
+                }
+            }
+            Err(failure) => Err((failure.error, failure.phase)),
+        };
+        let upstream = shard.net.now() - sent_at;
+        return match result {
+            Ok(()) => Outcome { error: None, phase: Phase::Complete, upstream },
+            Err((error, phase)) => {
+                service.pools[node].wake_one();
+                Outcome { error: Some(error), phase, upstream }
+            }
+        };
+    }
+}
+
+impl Outcome {
+    fn failed(error: Error, phase: Phase) -> Self {
+        Self { error: Some(error), phase, upstream: Duration::ZERO }
+    }
+}
+
+/// An upstream's part in an exchange that failed.
+struct Failure {
+    error: Error,
+    phase: Phase,
+    /// No byte of an answer had come.
+    untouched: bool,
+}
+
+impl Failure {
+    fn untouched(error: Error) -> Self {
+        Self { error, phase: Phase::ResponseHead, untouched: true }
+    }
+}
+
+/// An answer that was relayed.
+enum Answered {
+    /// All of it; whether the node lets its connection carry another request.
+    Whole { reusable: bool },
+    /// 101: from here on it is a tunnel.
+    Upgraded,
+}
+
+/// What all parts of one exchange need.
+struct Exchange<'a> {
+    shard: &'a Rc<Shard>,
+    timers: &'a Timers,
+    service: &'a Rc<ServiceState>,
+    method: Method,
+    upgrade: bool,
+    /// When bytes last moved in either direction.
+    moved: &'a Cell<Instant>,
+}
+
+impl Exchange<'_> {
+    /// Relays the request's body and the answer at the same time: a node may answer before it has read everything.
+    async fn both<R: Source, K: ResponseSink>(
+        &self,
+        source: &mut R,
+        mut upload: Upload<'_>,
+        socket: &Socket,
+        inbox: &mut crate::http::inbox::Inbox,
+        sink: &mut K,
+        uploaded: &Cell<bool>,
+    ) -> Result<Answered, Failure> {
+        let pace = self.pace();
+        let mut up = pin!(relay(&self.shard.net, &self.timers.up, &pace, source, &mut upload));
+        let mut down = pin!(self.answer(socket, inbox, sink, uploaded));
+        let mut ended = false;
+        poll_fn(|cx| {
+            if !ended && let Poll::Ready(result) = up.as_mut().poll(cx) {
+                ended = true;
+                match result {
+                    Ok(()) => uploaded.set(true),
+                    // The node takes no more of it; it may still have something to say.
+                    Err(RelayError::Write) => {}
+                    Err(error) => {
+                        let error = upload_error(error);
+                        return Poll::Ready(Err(Failure { error, phase: Phase::RequestBody, untouched: false }));
+                    }
+                }
+            }
+            down.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Relays the answer.
+    async fn answer<K: ResponseSink>(
+        &self,
+        socket: &Socket,
+        inbox: &mut crate::http::inbox::Inbox,
+        sink: &mut K,
+        uploaded: &Cell<bool>,
+    ) -> Result<Answered, Failure> {
+        let (framing, keep_alive) = match self.answer_head(socket, inbox, sink, uploaded).await? {
+            Head::Final { upgrade: true, .. } => return Ok(Answered::Upgraded),
+            Head::Final { framing, keep_alive, .. } => (framing, keep_alive),
+            Head::Interim | Head::Partial => unreachable!("answer_head waits for the final head"),
+        };
+        let mut body = Incoming::new(socket, inbox, framing, u64::MAX);
+        relay(&self.shard.net, &self.timers.down, &self.pace(), &mut body, sink).await.map_err(|error| {
+            let error = match error {
+                RelayError::Read(ReadError::Body(BodyError::Truncated) | ReadError::Gone) => Error::UpstreamGone,
+                RelayError::Read(_) => Error::UpstreamMalformed("invalid body"),
+                RelayError::ReadTimeout => Error::UpstreamTimeout,
+                RelayError::Write => Error::ClientGone,
+                RelayError::WriteTimeout => Error::ClientStalled,
+            };
+            Failure { error, phase: Phase::ResponseBody, untouched: false }
+        })?;
+        Ok(Answered::Whole { reusable: keep_alive })
+    }
+
+    /// Waits for the answer's final head, relaying interim ones, and writes it to the sink.
+    async fn answer_head<K: ResponseSink>(
+        &self,
+        socket: &Socket,
+        inbox: &mut crate::http::inbox::Inbox,
+        sink: &mut K,
+        uploaded: &Cell<bool>,
+    ) -> Result<Head, Failure> {
+        let net = &self.shard.net;
+        let limit = self.service.plan.config.timeouts.response_header;
+        let (mut interim, mut parsed) = (0, 0);
+        loop {
+            let head = h1_response::read(inbox, &mut parsed, self.method, self.upgrade, |head, meta, is_final| {
+                let rules = &self.service.plan.rules;
+                if is_final {
+                    sink.head(head, meta, rules, uploaded.get());
+                } else {
+                    sink.interim(head, meta, rules);
+                }
+            });
+            let untouched = inbox.is_empty() && interim == 0;
+            let failed = |error| Failure { error, phase: Phase::ResponseHead, untouched };
+            match head.map_err(failed)? {
+                head @ Head::Final { .. } => return Ok(head),
+                Head::Interim => {
+                    interim += 1;
+                    if interim > INTERIM_ANSWERS_MAX {
+                        return Err(failed(Error::UpstreamMalformed("too many interim answers")));
+                    }
+                    self.timers.down.set(net.now() + self.service.plan.config.timeouts.body);
+                    if !matches!(self.timers.down.within(sink.flush()).await, Ok(Ok(()))) {
+                        return Err(failed(Error::ClientGone));
+                    }
+                    continue;
+                }
+                Head::Partial => inbox.gather(),
+            }
+            match until(net, &self.timers.down, limit, self.moved, socket.receive()).await {
+                Ok(Ok(Some(chunk))) => inbox.add(chunk),
+                Ok(Ok(None) | Err(_)) => return Err(failed(Error::UpstreamGone)),
+                Err(Elapsed) => return Err(failed(Error::UpstreamTimeout)),
+            }
+        }
+    }
+
+    /// Gives a connection back to its pool, or closes it.
+    fn release(&self, connection: Connection, node: usize, reusable: bool) {
+        let pool = &self.service.pools[node];
+        if reusable {
+            let config = &self.service.plan.config;
+            let idle_max = config.pool.max_idle_per_node.div_ceil(self.shard.shards);
+            pool.put(connection, self.shard.net.now(), config.timeouts.idle, idle_max);
+        } else {
+            drop(connection);
+            pool.wake_one();
+        }
+    }
+
+    fn pace(&self) -> Pace<'_> {
+        let limit = self.service.plan.config.timeouts.body;
+        Pace { read: limit, write: limit, moved: self.moved }
+    }
+}
+
+/// What a failed upload means: the source is the client, the sink the node.
+fn upload_error(error: RelayError) -> Error {
+    match error {
+        RelayError::Read(ReadError::Body(error)) => Error::RequestBody(error),
+        RelayError::Read(ReadError::TooLarge) => Error::BodyTooLarge,
+        RelayError::Read(ReadError::Gone) => Error::ClientGone,
+        RelayError::ReadTimeout => Error::RequestTimeout,
+        RelayError::Write => Error::UpstreamGone,
+        RelayError::WriteTimeout => Error::UpstreamTimeout,
+    }
+}

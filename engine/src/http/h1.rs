@@ -1,0 +1,342 @@
+//! HTTP/1.1 from clients: the keep-alive loop of one connection.
+//!
+//! Input: an accepted socket. Each turn reads one request head, has the exchange decide and carry it, and accounts for
+//! its ending. Pipelined requests are answered in order. The connection ends when either side asks, when it has been
+//! idle for too long, or when a request could not be read to its end.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use coregate_config::checked::Listener;
+use futures_lite::FutureExt;
+
+use crate::account::{Cause, Ending, Phase};
+use crate::answer::Answer;
+use crate::error::Error;
+use crate::http::body::BodyFraming;
+use crate::http::exchange::{self, Origin, Outcome, Plan, Timers, body_bytes_max, carry};
+use crate::http::h1_body::Incoming;
+use crate::http::h1_responder::Responder;
+use crate::http::head::{
+    FIELDS_MAX, HeadLimits, Method, Version, has_head_end, parse_request, request_meta,
+};
+use crate::http::inbox::Inbox;
+use crate::limits::{DRAIN_GRACE, LINGER, LINGER_BYTES_MAX, TARGET_BYTES_MAX};
+use crate::net::{Chunk, Socket};
+use crate::relay::Sink;
+use crate::request_id::RequestId;
+use crate::shard::{ListenerState, ServiceState, Shard};
+
+/// Serves one connection to its end.
+pub async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>, peer: SocketAddr) {
+    let timers = Timers { up: shard.net.timer(), down: shard.net.timer() };
+    let mut client = Client {
+        origin: Origin { peer: peer.ip(), https: false },
+        listener: listener.config(),
+        shard: &shard,
+        socket: &socket,
+        timers: &timers,
+        inbox: Inbox::default(),
+        written: Cell::new(false),
+    };
+    let mut patience = client.listener.header_timeout;
+    loop {
+        if client.inbox.is_empty() {
+            let Some(chunk) = client.next_request(patience).await else { return };
+            client.inbox.add(chunk);
+        }
+        client.listener = listener.config();
+        client.written.set(false);
+        let next = match AssertUnwindSafe(client.request()).catch_unwind().await {
+            Ok(next) => next,
+            Err(_) => client.panicked().await,
+        };
+        match next {
+            Next::Request => patience = client.listener.idle_timeout,
+            Next::Close => return drop(client.flush().await),
+            Next::Linger => return client.linger().await,
+        }
+    }
+}
+
+/// What becomes of a connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// It carries another.
+    Request,
+    /// It is closed.
+    Close,
+    /// It is closed once the client has had time to read the answer, although not all that it sent was read.
+    Linger,
+}
+
+/// One client connection.
+struct Client<'a> {
+    shard: &'a Rc<Shard>,
+    socket: &'a Socket,
+    listener: Rc<Listener>,
+    timers: &'a Timers,
+    origin: Origin,
+    inbox: Inbox,
+    /// Something of an answer to the request in hand was written.
+    written: Cell<bool>,
+}
+
+/// A request head, read and decided upon.
+struct Decided {
+    version: Version,
+    method: Method,
+    framing: BodyFraming,
+    keep_alive: bool,
+    request_id: RequestId,
+    head_bytes: usize,
+    verdict: Verdict,
+}
+
+enum Verdict {
+    Forward(Plan),
+    /// Answered by the gateway itself.
+    Options,
+    Refuse(Error),
+}
+
+impl Client<'_> {
+    /// Waits for the first bytes of a request; `None` when none come.
+    async fn next_request(&self, patience: std::time::Duration) -> Option<Chunk> {
+        let timer = &self.timers.up;
+        timer.set(self.shard.net.now() + patience);
+        let mut draining = false;
+        let received = timer.within(poll_fn(|cx| {
+            if self.shard.draining() && !draining {
+                draining = true;
+                timer.set(self.shard.net.now() + DRAIN_GRACE.min(patience));
+            }
+            self.socket.poll_receive(cx)
+        }));
+        received.await.ok()?.ok()?
+    }
+
+    /// Reads, carries and accounts for one request.
+    async fn request(&mut self) -> Next {
+        let started = self.shard.net.now();
+        let decided = match self.head(started).await {
+            Ok(decided) => decided,
+            Err((error, head_bytes)) => {
+                let outcome = Outcome { error: Some(error), phase: Phase::RequestHead, upstream: Default::default() };
+                let id = self.shard.request_ids.next(None);
+                return self.refuse(&outcome, &id, started, head_bytes, Method::Get, false, None).await;
+            }
+        };
+        let Decided { version, method, framing, keep_alive, request_id, head_bytes, verdict } = decided;
+        let plan = match verdict {
+            Verdict::Forward(plan) => plan,
+            Verdict::Options => return self.options(started, head_bytes, keep_alive && framing == BodyFraming::None).await,
+            Verdict::Refuse(error) => {
+                let outcome = Outcome { error: Some(error), phase: Phase::Decide, upstream: Default::default() };
+                let keep = keep_alive && framing == BodyFraming::None && !self.shard.draining();
+                return self.refuse(&outcome, &request_id, started, head_bytes, method, keep, None).await;
+            }
+        };
+        let service = plan.service.clone();
+        let mut responder = Responder::new(self.shard, self.socket, &self.written, version, keep_alive);
+        let mut body = Incoming::new(self.socket, &mut self.inbox, framing, body_bytes_max(&service));
+        let outcome = carry(self.shard, self.timers, plan, &mut body, &mut responder).await;
+        let (whole, bytes_in) = (body.is_done(), head_bytes as u64 + body.bytes());
+        if outcome.error.is_some() {
+            if self.written.get() {
+                self.account(Some(&service), &outcome, responder.status(), bytes_in, responder.bytes(), started);
+                // The client must not take the answer for whole.
+                self.socket.reset_on_close();
+                return Next::Close;
+            }
+            let keep = keep_alive && whole && !self.shard.draining();
+            return self.refuse(&outcome, &request_id, started, head_bytes, method, keep, Some(&service)).await;
+        }
+        self.account(Some(&service), &outcome, responder.status(), bytes_in, responder.bytes(), started);
+        match (responder.keeps_alive(), whole) {
+            (true, true) => Next::Request,
+            (_, false) => Next::Linger,
+            (false, true) if self.inbox.is_empty() => Next::Close,
+            (false, true) => Next::Linger,
+        }
+    }
+
+    /// Reads a request head and decides on it.
+    async fn head(&mut self, started: Instant) -> Result<Decided, (Error, usize)> {
+        let timer = &self.timers.up;
+        timer.set(started + self.listener.header_timeout);
+        let mut parsed = 0;
+        loop {
+            if let Some(decided) = self.try_head(&mut parsed) {
+                return decided.map_err(|error| (error, self.inbox.bytes().len()));
+            }
+            self.inbox.gather();
+            let failed = |error| (error, self.inbox.bytes().len());
+            match timer.within(self.socket.receive()).await {
+                Ok(Ok(Some(chunk))) => self.inbox.add(chunk),
+                Ok(Ok(None) | Err(_)) => return Err(failed(Error::ClientGone)),
+                Err(_) => return Err(failed(Error::RequestTimeout)),
+            }
+        }
+    }
+
+    /// Decides on the head in the inbox and takes it off; `None` if it is not whole. `parsed` = bytes that have been
+    /// looked at in vain.
+    fn try_head(&mut self, parsed: &mut usize) -> Option<Result<Decided, Error>> {
+        let limits = HeadLimits {
+            bytes_max: self.listener.max_header_bytes,
+            target_bytes_max: TARGET_BYTES_MAX,
+            fields_max: self.listener.max_header_fields,
+        };
+        let bytes = self.inbox.bytes();
+        if *parsed > 0 && bytes.len() < limits.bytes_max && !has_head_end(bytes, *parsed) {
+            *parsed = bytes.len();
+            return None;
+        }
+        let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let (head, meta) = match parse_request(bytes, &limits, &mut slots) {
+            Ok(None) => {
+                *parsed = bytes.len();
+                return None;
+            }
+            Ok(Some(head)) => match request_meta(&head) {
+                Ok(meta) => (head, meta),
+                Err(error) => return Some(Err(error.into())),
+            },
+            Err(error) => return Some(Err(error.into())),
+        };
+        #[cfg(feature = "fault-injection")]
+        crate::fault::on_request(&head);
+        let request_id = self.shard.request_ids.next(meta.request_id);
+        let verdict = if exchange::asks_the_gateway(&meta) {
+            Verdict::Options
+        } else {
+            match exchange::decide(self.shard, &self.origin, &head, &meta, request_id.as_str()) {
+                Ok(plan) => Verdict::Forward(plan),
+                Err(error) => Verdict::Refuse(error),
+            }
+        };
+        let decided = Decided {
+            version: head.version,
+            method: meta.method,
+            framing: meta.body,
+            keep_alive: meta.keep_alive,
+            request_id,
+            head_bytes: head.len,
+            verdict,
+        };
+        let len = head.len;
+        self.inbox.consume_head(len);
+        Some(Ok(decided))
+    }
+
+    /// Answers a request that failed before anything of an answer was written.
+    #[allow(clippy::too_many_arguments)]
+    async fn refuse(
+        &mut self,
+        outcome: &Outcome,
+        request_id: &RequestId,
+        started: Instant,
+        head_bytes: usize,
+        method: Method,
+        keep: bool,
+        service: Option<&Rc<ServiceState>>,
+    ) -> Next {
+        let answer = outcome.error.as_ref().and_then(|error| Answer::to(error, request_id.as_str()));
+        let (mut status, mut bytes_out) = (0, 0);
+        if let Some(answer) = answer {
+            let mut out = self.shard.net.outgoing();
+            answer.write_h1(out.bytes(), method == Method::Head, !keep);
+            (status, bytes_out) = (answer.status, out.len() as u64);
+            self.timers.down.set(self.shard.net.now() + self.listener.header_timeout);
+            if !matches!(self.timers.down.within(self.socket.post(out)).await, Ok(Ok(()))) {
+                status = 0;
+            }
+        }
+        self.account(service, outcome, status, head_bytes as u64, bytes_out, started);
+        match (status, keep) {
+            (0, _) => Next::Close,
+            (_, true) => Next::Request,
+            (_, false) => Next::Linger,
+        }
+    }
+
+    /// Answers `OPTIONS *`.
+    async fn options(&mut self, started: Instant, head_bytes: usize, keep: bool) -> Next {
+        let keep = keep && !self.shard.draining();
+        let mut out = self.shard.net.outgoing();
+        Answer::to_options().write_h1(out.bytes(), false, !keep);
+        let bytes_out = out.len() as u64;
+        if self.socket.post(out).await.is_err() {
+            return Next::Close;
+        }
+        let outcome = Outcome { error: None, phase: Phase::Complete, upstream: Default::default() };
+        self.account(None, &outcome, 204, head_bytes as u64, bytes_out, started);
+        if keep { Next::Request } else { Next::Linger }
+    }
+
+    /// Answers a request whose task panicked, if nothing was answered yet.
+    async fn panicked(&mut self) -> Next {
+        self.shard.counters.panicked();
+        let now = self.shard.net.now();
+        let outcome = Outcome { error: Some(Error::Panicked), phase: Phase::Decide, upstream: Default::default() };
+        if self.written.get() {
+            self.account(None, &outcome, 0, 0, 0, now);
+            self.socket.reset_on_close();
+            return Next::Close;
+        }
+        let id = self.shard.request_ids.next(None);
+        self.refuse(&outcome, &id, now, 0, Method::Get, false, None).await
+    }
+
+    fn account(
+        &self,
+        service: Option<&Rc<ServiceState>>,
+        outcome: &Outcome,
+        status: u16,
+        bytes_in: u64,
+        bytes_out: u64,
+        started: Instant,
+    ) {
+        let total = self.shard.net.now() - started;
+        let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let ending = Ending {
+            cause: outcome.error.as_ref().map_or(Cause::Done, Error::cause),
+            phase: outcome.phase,
+            status,
+            bytes_in,
+            bytes_out,
+            total_us: micros(total),
+            upstream_us: micros(outcome.upstream),
+        };
+        self.shard.account(service, &ending);
+    }
+
+    /// Waits until the answer is sent.
+    async fn flush(&self) {
+        self.timers.down.set(self.shard.net.now() + self.listener.idle_timeout);
+        let _ = self.timers.down.within(self.socket.flush()).await;
+    }
+
+    /// Ends our side, then reads on for a while: closing with unread bytes would reset the connection and could destroy
+    /// the answer on its way (RFC 9112 9.6).
+    async fn linger(&mut self) {
+        self.flush().await;
+        self.socket.shut_down();
+        let timer = &self.timers.up;
+        timer.set(self.shard.net.now() + LINGER);
+        let mut left = LINGER_BYTES_MAX;
+        while let Ok(Ok(Some(chunk))) = timer.within(self.socket.receive()).await {
+            left = left.saturating_sub(chunk.len() as u64);
+            if left == 0 {
+                return;
+            }
+        }
+    }
+}

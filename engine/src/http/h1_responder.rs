@@ -1,0 +1,136 @@
+//! Writing an answer to an HTTP/1.1 client.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use crate::http::body::BodyFraming;
+use crate::http::exchange::ResponseSink;
+use crate::http::h1_body::{frame, frame_end};
+use crate::http::head::{ResponseHead, ResponseMeta, Version};
+use crate::http::headers::{ConnectionOut, ResponseOut, Rules, write_response};
+use crate::net::{Chunk, Outgoing, Socket};
+use crate::relay::Sink;
+use crate::shard::Shard;
+
+/// The answer to one request on a client's connection.
+pub struct Responder<'a> {
+    shard: &'a Rc<Shard>,
+    socket: &'a Socket,
+    /// Set with the first byte written, interim answers apart.
+    written: &'a Cell<bool>,
+    out: Outgoing,
+    framing: BodyFraming,
+    version: Version,
+    keep_alive: bool,
+    status: u16,
+    bytes: u64,
+}
+
+impl<'a> Responder<'a> {
+    /// For a request of this version; `keep_alive`: the client wants the connection to stay.
+    pub fn new(
+        shard: &'a Rc<Shard>,
+        socket: &'a Socket,
+        written: &'a Cell<bool>,
+        version: Version,
+        keep_alive: bool,
+    ) -> Self {
+        let out = shard.net.outgoing();
+        let framing = BodyFraming::None;
+        Self { shard, socket, written, out, framing, version, keep_alive, status: 0, bytes: 0 }
+    }
+
+    /// Status that was written; 0 = none yet.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Bytes sent.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether the connection may carry another request after this answer.
+    pub fn keeps_alive(&self) -> bool {
+        self.keep_alive
+    }
+}
+
+impl ResponseSink for Responder<'_> {
+    fn interim(&mut self, head: &ResponseHead, meta: &ResponseMeta, rules: &Rules) {
+        // RFC 9110 15.2: not to a client of HTTP/1.0.
+        if self.version == Version::Http10 {
+            return;
+        }
+        let to = ResponseOut {
+            connection: ConnectionOut::KeepAlive,
+            body: BodyFraming::None,
+            client_version: self.version,
+            date: None,
+        };
+        write_response(self.out.bytes(), head, meta, &to, rules);
+    }
+
+    fn head(&mut self, head: &ResponseHead, meta: &ResponseMeta, rules: &Rules, request_whole: bool) {
+        self.framing = match meta.body {
+            BodyFraming::Chunked | BodyFraming::UntilClose if self.version == Version::Http10 => {
+                BodyFraming::UntilClose
+            }
+            BodyFraming::UntilClose => BodyFraming::Chunked,
+            framing => framing,
+        };
+        self.keep_alive = self.keep_alive
+            && request_whole
+            && self.framing != BodyFraming::UntilClose
+            && !meta.upgrade
+            && !self.shard.draining();
+        let connection = match (meta.upgrade, self.keep_alive) {
+            (true, _) => ConnectionOut::Upgrade,
+            (false, true) => ConnectionOut::KeepAlive,
+            (false, false) => ConnectionOut::Close,
+        };
+        let date = self.shard.date();
+        let to = ResponseOut { connection, body: self.framing, client_version: self.version, date: Some(&date) };
+        write_response(self.out.bytes(), head, meta, &to, rules);
+        if meta.upgrade {
+            self.framing = BodyFraming::UntilClose;
+        }
+        self.status = head.status;
+        self.written.set(true);
+    }
+
+    fn head_written(&self) -> bool {
+        self.written.get()
+    }
+}
+
+impl Sink for Responder<'_> {
+    fn push(&mut self, chunk: Chunk) {
+        frame(&mut self.out, self.framing, chunk);
+    }
+
+    fn end(&mut self, trailers: &[u8]) {
+        frame_end(&mut self.out, self.framing, trailers);
+    }
+
+    async fn shut_down(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        self.socket.flush().await?;
+        self.socket.shut_down();
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.out.is_full()
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        self.bytes += self.out.len() as u64;
+        let out = std::mem::replace(&mut self.out, self.shard.net.outgoing());
+        self.socket.post(out).await
+    }
+}

@@ -1,0 +1,14 @@
+//! HTTP: the protocol's rules (sans-io), one exchange's path, and the versions that carry it.
+
+pub mod body;
+pub mod exchange;
+pub mod h1;
+pub mod h1_body;
+pub mod h1_responder;
+pub mod h1_response;
+pub mod head;
+pub mod headers;
+pub mod inbox;
+pub mod syntax;
+pub mod target;
+pub mod upgrade;

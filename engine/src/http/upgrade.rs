@@ -1,0 +1,82 @@
+//! After 101 (Switching Protocols): a tunnel between client and node, each direction until its end.
+//!
+//! A side that ends is shut down towards the other (half-close), and the other direction goes on. The tunnel ends when
+//! both have, when either fails, or when nothing has moved in either direction for `timeouts.tunnel`.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use crate::account::Phase;
+use crate::error::Error;
+use crate::http::body::BodyFraming;
+use crate::http::exchange::Timers;
+use crate::http::h1_body::{Incoming, Upload};
+use crate::http::inbox::Inbox;
+use crate::net::Socket;
+use crate::relay::{Pace, RelayError, Sink, Source, relay};
+use crate::shard::{ServiceState, Shard};
+
+/// Moves bytes both ways until the tunnel ends. Either side closing it, and silence, are its natural ends.
+///
+/// # Errors
+/// A side failed.
+pub async fn tunnel<R: Source, K: Sink>(
+    shard: &Rc<Shard>,
+    timers: &Timers,
+    service: &ServiceState,
+    source: &mut R,
+    socket: &Socket,
+    inbox: &mut Inbox,
+    sink: &mut K,
+) -> Result<(), (Error, Phase)> {
+    let net = &shard.net;
+    let timeouts = &service.plan.config.timeouts;
+    let moved = Cell::new(net.now());
+    let pace = Pace { read: timeouts.tunnel, write: timeouts.body, moved: &moved };
+    source.begin_tunnel();
+    let mut upload = Upload::new(net, net.outgoing(), BodyFraming::UntilClose);
+    upload.socket = Some(socket);
+    let mut incoming = Incoming::new(socket, inbox, BodyFraming::UntilClose, u64::MAX);
+
+    let mut up = pin!(async {
+        relay(net, &timers.up, &pace, source, &mut upload).await?;
+        upload.shut_down().await.map_err(|_| RelayError::Write)
+    });
+    let mut down = pin!(async {
+        relay(net, &timers.down, &pace, &mut incoming, sink).await?;
+        sink.shut_down().await.map_err(|_| RelayError::Write)
+    });
+    let (mut up_ended, mut down_ended) = (false, false);
+    let error = poll_fn(|cx| {
+        if !up_ended && let Poll::Ready(result) = up.as_mut().poll(cx) {
+            up_ended = true;
+            if let Err(error) = result {
+                return Poll::Ready(Some(side(error, Error::ClientGone, Error::UpstreamGone)));
+            }
+        }
+        if !down_ended && let Poll::Ready(result) = down.as_mut().poll(cx) {
+            down_ended = true;
+            if let Err(error) = result {
+                return Poll::Ready(Some(side(error, Error::UpstreamGone, Error::ClientGone)));
+            }
+        }
+        if up_ended && down_ended { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await;
+    match error.flatten() {
+        Some(error) => Err((error, Phase::Tunnel)),
+        None => Ok(()),
+    }
+}
+
+/// Whose fault the end of one direction is; silence is nobody's.
+fn side(error: RelayError, source: Error, sink: Error) -> Option<Error> {
+    match error {
+        RelayError::ReadTimeout => None,
+        RelayError::Read(_) => Some(source),
+        RelayError::Write | RelayError::WriteTimeout => Some(sink),
+    }
+}
