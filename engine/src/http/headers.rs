@@ -1,0 +1,362 @@
+//! What goes over: the heads that the gateway writes, to origins and to HTTP/1 clients.
+//!
+//! Input: a parsed head with its meaning, what the exchange decided (path, framing, connection), who is asking
+//! ([`Hop`]) and the service's [`Rules`]. Output: the bytes of a head, appended to the caller's vector.
+//! Invariants: end-to-end fields keep their order and spelling; hop-by-hop fields and those that Connection names do
+//! not pass; there is exactly one Host and at most one of Content-Length and Transfer-Encoding, both made here from
+//! the framing; nothing that a stranger says of its origin (X-Forwarded-*, Forwarded) passes. No errors: what could
+//! fail was refused with the head. Sans-io; allocates only when `out` grows.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use super::body::BodyFraming;
+use super::head::{Field, Method, RequestHead, RequestMeta, ResponseHead, ResponseMeta, Version};
+use super::syntax::{self, Known};
+
+pub use rules::Rules;
+use rules::{Made, RuleSet};
+
+mod rules;
+
+/// Who sent a request, and what the gateway says of it to the origin.
+#[derive(Debug, Clone, Copy)]
+pub struct Hop<'a> {
+    /// The other end of the connection (or who it says it is by the PROXY protocol).
+    pub peer: IpAddr,
+    /// The peer is one of `trusted_proxies`: what it says of its own peers is passed on and added to.
+    pub trusted: bool,
+    /// The client's connection is TLS.
+    pub https: bool,
+    /// The Host field that the origin gets: [`RequestMeta::host`], or the node's name where that is empty.
+    pub host: &'a str,
+    /// The X-Request-Id that the origin gets: [`RequestMeta::request_id`] or one that was made; empty = none.
+    pub request_id: &'a str,
+}
+
+/// How a request goes upstream, as decided by the exchange.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestOut<'a> {
+    /// Stripped and rewritten; starts with `/`, or is `*`. See `target::is_valid_path`.
+    pub path: &'a str,
+    /// Without `?`.
+    pub query: Option<&'a str>,
+    /// What will be sent after the head. Not `UntilClose`.
+    pub body: BodyFraming,
+    /// Pass `Expect: 100-continue` on. If not, the gateway answers 100 (Continue) itself (RFC 9110 10.1.1).
+    pub expect_continue: bool,
+}
+
+/// What becomes of the client's connection after a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionOut {
+    /// It stays.
+    KeepAlive,
+    /// It closes.
+    Close,
+    /// It speaks another protocol: with 101 (Switching Protocols) alone.
+    Upgrade,
+}
+
+/// How a response goes to the client, as decided by the exchange.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseOut<'a> {
+    /// What becomes of the connection.
+    pub connection: ConnectionOut,
+    /// What will be sent after the head.
+    pub body: BodyFraming,
+    /// What the client speaks.
+    pub client_version: Version,
+    /// A Date to add where the origin sent none (RFC 9110 6.6.1), as an IMF-fixdate.
+    pub date: Option<&'a str>,
+}
+
+/// Appends the head of a request to an origin.
+pub fn write_request(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    meta: &RequestMeta,
+    to: &RequestOut,
+    rules: &Rules,
+    hop: &Hop,
+) {
+    let rules = &rules.request;
+    out.reserve(head.len + to.path.len() + 384 + rules.lines.len());
+    write_request_line(out, head.method, to);
+    write_field(out, "Host", rules.host.as_deref().unwrap_or(hop.host).as_bytes());
+    for (index, field) in head.fields.iter().enumerate() {
+        if meta.special.contains(index) && !(hop.trusted && is_kept_from_trusted(field.name)) {
+            continue;
+        }
+        if !rules.takes(field.name) {
+            write_field(out, field.name, field.value);
+        }
+    }
+    match to.body {
+        BodyFraming::Length(bytes) => write_content_length(out, bytes),
+        BodyFraming::Chunked => out.extend_from_slice(CHUNKED),
+        // RFC 9110 8.6: some origins wait for a length where the method gives content a meaning.
+        BodyFraming::None if matches!(meta.method, Method::Post | Method::Put | Method::Patch) => {
+            write_content_length(out, 0);
+        }
+        BodyFraming::None => {}
+        BodyFraming::UntilClose => debug_assert!(false, "no request is framed so"),
+    }
+    if to.expect_continue {
+        out.extend_from_slice(b"Expect: 100-continue\r\n");
+    }
+    write_forwarding(out, head, meta, rules, hop);
+    write_request_connection(out, head, meta);
+    out.extend_from_slice(&rules.lines);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the head of a response to an HTTP/1 client.
+pub fn write_response(
+    out: &mut Vec<u8>,
+    head: &ResponseHead,
+    meta: &ResponseMeta,
+    to: &ResponseOut,
+    rules: &Rules,
+) {
+    out.reserve(head.len + 192 + rules.response.lines.len());
+    write_status_line(out, head.status, head.reason);
+    response_fields(head, meta, to, rules, |name, value| write_field(out, name, value));
+    if to.body == BodyFraming::Chunked {
+        out.extend_from_slice(CHUNKED);
+    }
+    match to.connection {
+        ConnectionOut::Upgrade => {
+            out.extend_from_slice(b"Connection: upgrade\r\n");
+            copy_known(out, head.fields, Known::Upgrade);
+        }
+        // RFC 9110 15.2: a 1xx is not the last word on this connection.
+        _ if head.status < 200 => {}
+        ConnectionOut::Close => out.extend_from_slice(b"Connection: close\r\n"),
+        ConnectionOut::KeepAlive if to.client_version == Version::Http10 => {
+            out.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        ConnectionOut::KeepAlive => {}
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Every field of a response that any client gets, whatever version it speaks: all of them but those that frame an
+/// HTTP/1 message and its connection. Names are spelled as they came; HTTP/2 wants them in lower case.
+pub fn response_fields(
+    head: &ResponseHead,
+    meta: &ResponseMeta,
+    to: &ResponseOut,
+    rules: &Rules,
+    mut field: impl FnMut(&str, &[u8]),
+) {
+    let rules = &rules.response;
+    for (index, Field { name, value }) in head.fields.iter().enumerate() {
+        if !meta.special.contains(index) && !rules.takes(name) {
+            field(name, value);
+        }
+    }
+    // RFC 9110 8.6: none with 1xx and 204; of an answer to HEAD and a 304, what the origin said.
+    let length = match to.body {
+        _ if matches!(head.status, 100..=199 | 204) => None,
+        BodyFraming::Length(bytes) => Some(bytes),
+        BodyFraming::None if meta.body == BodyFraming::None => meta.content_length,
+        BodyFraming::None | BodyFraming::Chunked | BodyFraming::UntilClose => None,
+    };
+    if let Some(length) = length {
+        field("Content-Length", itoa::Buffer::new().format(length).as_bytes());
+    }
+    if let (Some(date), false) = (to.date, meta.dated || head.status < 200 || rules.makes(Made::Date)) {
+        field("Date", date.as_bytes());
+    }
+    if !rules.makes(Made::Via) {
+        field("Via", via(head.version).as_bytes());
+    }
+    for (name, value) in &rules.fields {
+        field(name, value.as_bytes());
+    }
+}
+
+/// The client's address: of the peer, or, where that is a trusted proxy, the right-most address in X-Forwarded-For
+/// that is not one too. An entry that is no address ends the search: what stands left of it is nobody's word.
+pub fn real_client(peer: IpAddr, trusted: impl Fn(IpAddr) -> bool, fields: &[Field]) -> IpAddr {
+    let mut client = peer.to_canonical();
+    if !trusted(client) {
+        return client;
+    }
+    let lines = fields.iter().rev().filter(|field| syntax::classify(field.name) == Known::ForwardedFor);
+    for entry in lines.flat_map(|line| syntax::list(line.value).rev()) {
+        let Some(address) = parse_forwarded_for(entry) else { return client };
+        client = address;
+        if !trusted(client) {
+            return client;
+        }
+    }
+    client
+}
+
+/// An address, IPv6 maybe in brackets, maybe with a port.
+fn parse_forwarded_for(entry: &[u8]) -> Option<IpAddr> {
+    let entry = std::str::from_utf8(entry).ok()?;
+    let address = match entry.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0,
+        None if entry.bytes().filter(|&byte| byte == b':').count() == 1 => entry.split_once(':')?.0,
+        None => entry,
+    };
+    address.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";
+
+fn write_request_line(out: &mut Vec<u8>, method: &str, to: &RequestOut) {
+    debug_assert!(super::target::is_valid_path(to.path), "{:?}", to.path);
+    out.extend_from_slice(method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(to.path.as_bytes());
+    if let Some(query) = to.query {
+        out.push(b'?');
+        out.extend_from_slice(query.as_bytes());
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+}
+
+/// Appends a status line. A server answers in its own version, whatever the client's (RFC 9110 6.2).
+pub fn write_status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(reason.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a field line. Name and value must be valid.
+#[inline]
+pub fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a Content-Length field.
+pub fn write_content_length(out: &mut Vec<u8>, bytes: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(bytes).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What a trusted proxy says once for all hops passes as it is; lists are written anew with this hop added.
+fn is_kept_from_trusted(name: &str) -> bool {
+    matches!(syntax::classify(name), Known::ForwardedOther | Known::ForwardedProto | Known::ForwardedHost)
+}
+
+/// X-Forwarded-*, Forwarded (RFC 7239), X-Request-Id and Via (RFC 9110 7.6.3).
+fn write_forwarding(out: &mut Vec<u8>, head: &RequestHead, meta: &RequestMeta, rules: &RuleSet, hop: &Hop) {
+    let said = if hop.trusted && meta.forwarded { head.fields } else { &[] };
+    let peer = hop.peer.to_canonical();
+    if !rules.makes(Made::ForwardedFor) {
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        write_joined(out, said, Known::ForwardedFor);
+        write_ip(out, peer);
+        out.extend_from_slice(b"\r\n");
+    }
+    let proto = if hop.https { "https" } else { "http" };
+    if !rules.makes(Made::ForwardedProto) && !has(said, Known::ForwardedProto) {
+        write_field(out, "X-Forwarded-Proto", proto.as_bytes());
+    }
+    if !rules.makes(Made::ForwardedHost) && !has(said, Known::ForwardedHost) && !meta.host.is_empty() {
+        write_field(out, "X-Forwarded-Host", meta.host.as_bytes());
+    }
+    if !rules.makes(Made::Forwarded) {
+        out.extend_from_slice(b"Forwarded: ");
+        write_joined(out, said, Known::Forwarded);
+        write_forwarded_element(out, peer, meta.host, proto);
+    }
+    if !rules.makes(Made::RequestId) && !hop.request_id.is_empty() {
+        write_field(out, "X-Request-Id", hop.request_id.as_bytes());
+    }
+    if !rules.makes(Made::Via) {
+        write_field(out, "Via", via(head.version).as_bytes());
+    }
+}
+
+/// RFC 7239 4 and 6: IPv6 addresses, and hosts for their ports, are quoted.
+fn write_forwarded_element(out: &mut Vec<u8>, peer: IpAddr, host: &str, proto: &str) {
+    if peer.is_ipv6() {
+        out.extend_from_slice(b"for=\"[");
+        write_ip(out, peer);
+        out.extend_from_slice(b"]\"");
+    } else {
+        out.extend_from_slice(b"for=");
+        write_ip(out, peer);
+    }
+    if !host.is_empty() {
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(host.as_bytes());
+        out.push(b'"');
+    }
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(proto.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// RFC 9110 7.6.3: the version in which the message was received, and a pseudonym.
+fn via(received: Version) -> &'static str {
+    match received {
+        Version::Http10 => "1.0 coregate",
+        Version::Http11 => "1.1 coregate",
+        Version::H2 => "2.0 coregate",
+    }
+}
+
+/// Connection and what it names (RFC 9110 7.6.1). TE has to be named (10.1.4).
+fn write_request_connection(out: &mut Vec<u8>, head: &RequestHead, meta: &RequestMeta) {
+    out.extend_from_slice(match (meta.upgrade, meta.takes_trailers) {
+        (false, false) => return,
+        (false, true) => b"Connection: TE\r\nTE: trailers\r\n",
+        (true, false) => b"Connection: upgrade\r\n",
+        (true, true) => b"Connection: upgrade, TE\r\nTE: trailers\r\n",
+    });
+    if meta.upgrade {
+        copy_known(out, head.fields, Known::Upgrade);
+    }
+}
+
+fn copy_known(out: &mut Vec<u8>, fields: &[Field], known: Known) {
+    for field in fields.iter().filter(|field| syntax::classify(field.name) == known) {
+        write_field(out, field.name, field.value);
+    }
+}
+
+fn has(fields: &[Field], known: Known) -> bool {
+    fields.iter().any(|field| syntax::classify(field.name) == known)
+}
+
+/// The values of all lines of a list, each with a comma after it (RFC 9110 5.3).
+fn write_joined(out: &mut Vec<u8>, fields: &[Field], known: Known) {
+    for field in
+        fields.iter().filter(|field| syntax::classify(field.name) == known && !field.value.is_empty())
+    {
+        out.extend_from_slice(field.value);
+        out.extend_from_slice(b", ");
+    }
+}
+
+fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        // Without the formatting machinery, which costs as much as all else together.
+        IpAddr::V4(address) => {
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index != 0 {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            }
+        }
+        // Writing to a vector cannot fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
