@@ -284,7 +284,7 @@ fn lines_end_in_crlf(head: &[u8]) -> bool {
 /// What stands where the version should: `HTTP/` digit `.` digit is a version (RFC 9112 2.3), anything else an error.
 #[cold]
 fn version_error(line: &[u8]) -> HeadError {
-    let version = line.split(|&byte| byte == b' ').nth(2).unwrap_or(&[]);
+    let version = line.splitn(3, |&byte| byte == b' ').nth(2).unwrap_or(&[]);
     let end = version.iter().position(|&byte| byte == b'\r' || byte == b'\n').unwrap_or(version.len());
     let same =
         |(&byte, &shape): (&u8, &u8)| if shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
