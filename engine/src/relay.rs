@@ -12,6 +12,7 @@ use crate::http::body::BodyError;
 use crate::net::{Chunk, Elapsed, Net, Timer};
 
 /// Where content comes from.
+#[allow(async_fn_in_trait)] // used in this crate alone, on one thread
 pub trait Source {
     /// What has already arrived, without waiting.
     ///
@@ -33,6 +34,7 @@ pub trait Source {
 }
 
 /// Where content goes.
+#[allow(async_fn_in_trait)] // as above
 pub trait Sink {
     /// Appends content.
     fn push(&mut self, chunk: Chunk);

@@ -10,7 +10,6 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Instant;
 
 use coregate_config::checked::Listener;
@@ -29,7 +28,6 @@ use crate::http::head::{
 use crate::http::inbox::Inbox;
 use crate::limits::{DRAIN_GRACE, LINGER, LINGER_BYTES_MAX, TARGET_BYTES_MAX};
 use crate::net::{Chunk, Socket};
-use crate::relay::Sink;
 use crate::request_id::RequestId;
 use crate::shard::{ListenerState, ServiceState, Shard};
 
@@ -59,7 +57,7 @@ pub async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>
         };
         match next {
             Next::Request => patience = client.listener.idle_timeout,
-            Next::Close => return drop(client.flush().await),
+            Next::Close => return client.flush().await,
             Next::Linger => return client.linger().await,
         }
     }
