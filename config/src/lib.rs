@@ -1,6 +1,87 @@
 //! What a coregate gateway is configured with.
 //!
-//! Two sets of types: [`raw`] mirrors what was written (TOML or JSON) and is what serde fills; [`checked`] holds what
-//! is true and cannot be invalid. [`load`] takes the first to the second and reports every error at once.
+//! One way through, for TOML and JSON alike:
+//!
+//! ```text
+//! text -> tree (values that know their place) -> read -> raw (defaults filled in) -> check -> checked::Gateway
+//! ```
+//!
+//! [`load`], [`parse_toml`] and [`parse_json`] go it and report every error at once, each with its place, its key, what
+//! was given and what would be right. [`redacted_json`] goes back, without secrets. Nothing here needs a network or a
+//! clock; only [`load`] touches files.
 
+mod check;
 pub mod checked;
+pub mod limits;
+mod path;
+pub mod raw;
+mod read;
+mod redact;
+mod report;
+mod tree;
+mod units;
+
+use std::io::Read as _;
+use std::path::Path;
+
+pub use checked::Gateway;
+pub use report::{Problem, Report};
+pub use units::{Size, Time};
+
+use check::Files;
+use path::At;
+use read::Read;
+use report::Problems;
+use tree::{Format, Tree};
+
+/// Loads a configuration file: JSON if its name ends with `.json`, else TOML.
+///
+/// Relative paths in it are taken from its folder, and files that the process needs at once (certificates of enabled
+/// listeners, the admin's token) must be there and readable.
+pub fn load(path: &Path) -> Result<Gateway, Report> {
+    let name = path.display().to_string();
+    let text = read_text(path).map_err(|message| Report::of_file(&name, message))?;
+    let format = match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("json") => Format::Json,
+        _ => Format::Toml,
+    };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    parse(&text, &name, format, Files { folder: Some(folder) })
+}
+
+/// Reads a configuration written in TOML; `name` stands for the file in errors. Touches no files.
+pub fn parse_toml(text: &str, name: &str) -> Result<Gateway, Report> {
+    parse(text, name, Format::Toml, Files { folder: None })
+}
+
+/// Reads a configuration written in JSON; `name` stands for the file in errors. Touches no files.
+pub fn parse_json(text: &str, name: &str) -> Result<Gateway, Report> {
+    parse(text, name, Format::Json, Files { folder: None })
+}
+
+fn parse(text: &str, name: &str, format: Format, files: Files) -> Result<Gateway, Report> {
+    let tree = Tree::parse(text, format).map_err(|errors| Report::of_syntax(name, text, errors))?;
+    let mut problems = Problems::default();
+    let raw = raw::Gateway::read(&tree.root, &At::root(), &mut problems);
+    match check::gateway(&raw, files, &mut problems) {
+        Some(gateway) if problems.is_empty() => Ok(gateway),
+        _ => Err(problems.into_report(name, text, &tree)),
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| format!("cannot open the file: {error}"))?;
+    let mut bytes = Vec::new();
+    file.take(limits::TEXT_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("cannot read the file: {error}"))?;
+    if bytes.len() as u64 > limits::TEXT_BYTES_MAX {
+        return Err(format!("the file is larger than {}", Size(limits::TEXT_BYTES_MAX)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        format!(
+            "the file is not UTF-8: byte {} is no part of a character",
+            error.utf8_error().valid_up_to() + 1
+        )
+    })
+}

@@ -1,0 +1,124 @@
+//! From [`raw`] to [`checked`]: what was written to what is true.
+//!
+//! Input: a raw gateway whose indices are those of the file. Output: a checked one, or at least one problem in
+//! [`Problems`]. Every function here computes all parts of its value, complaining about each, and only then gives up
+//! with `?`: so no error hides another. One file a part of the schema; what is shared stands in [`values`].
+
+mod headers;
+mod health;
+mod listener;
+mod node;
+mod rate;
+mod rewrite;
+mod route;
+mod server;
+mod service;
+mod tenant;
+mod values;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::checked::{Control, Gateway};
+use crate::path::At;
+use crate::raw;
+use crate::report::Problems;
+
+/// Where the file names in a configuration lead.
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    /// The folder of the configuration file, whose neighbours are looked for; `None` for a text without a file, such
+    /// as what the admin sends: its paths are taken as they are and nothing is looked for.
+    pub folder: Option<&'a Path>,
+}
+
+impl Files<'_> {
+    /// A path as the process will use it.
+    fn locate(&self, written: &str) -> PathBuf {
+        self.folder.map_or_else(|| PathBuf::from(written), |folder| folder.join(written))
+    }
+
+    /// Complains if a file that the process needs cannot be opened.
+    fn must_open(&self, written: &str, at: &At, problems: &mut Problems) {
+        if self.folder.is_some() && !written.is_empty() {
+            let path = self.locate(written);
+            if let Err(error) = std::fs::File::open(&path) {
+                problems.add(at, format!("cannot open {}: {error}", path.display()));
+            }
+        }
+    }
+}
+
+/// Checks a whole gateway.
+pub fn gateway(raw: &raw::Gateway, files: Files, problems: &mut Problems) -> Option<Gateway> {
+    let root = At::root();
+    let server = server::server(&raw.server, files, &root.key("server"), problems);
+    let stats = server::stats(&raw.stats, &root.key("stats"), problems);
+    let control = server::control(&raw.control, files, &root.key("control"), problems);
+    let listeners = listener::listeners(raw, files, &root.key("listeners"), problems);
+    let services = service::services(raw, &root.key("services"), problems);
+    let tenants = tenant::tenants(&raw.tenants, &root.key("tenants"), problems);
+    if let (Some(Control::Admin { .. }), false) = (&control, problems.is_unread(&root.key("control"))) {
+        nothing_from_elsewhere(raw, &root, problems);
+    }
+    if files.folder.is_some() && raw.control.source == raw::ControlSource::File {
+        cluster_limits_need_redis(raw, &root, problems);
+    }
+    Some(Gateway {
+        server: server?,
+        stats: stats?,
+        control: control?,
+        listeners: listeners?,
+        services: services?,
+        tenants: tenants?,
+    })
+}
+
+/// With an admin, a listener, service or tenant in the file would silently do nothing.
+fn nothing_from_elsewhere(raw: &raw::Gateway, root: &At, problems: &mut Problems) {
+    let parts = [
+        ("listeners", raw.listeners.len()),
+        ("services", raw.services.len()),
+        ("tenants", raw.tenants.len()),
+    ];
+    for (part, count) in parts {
+        if count > 0 {
+            problems.add(
+                &root.key(part),
+                "come from the admin, as control.source = \"admin\"; take them out here",
+            );
+        }
+    }
+}
+
+/// Only known of a process's own file: what an admin sends has no `[stats]`.
+fn cluster_limits_need_redis(raw: &raw::Gateway, root: &At, problems: &mut Problems) {
+    let redis_url = root.key("stats");
+    if raw.stats.redis_url.is_some() || problems.is_unread(&redis_url.key("redis_url")) {
+        return;
+    }
+    for (index, service) in raw.services.iter().enumerate() {
+        if service.limits.scope == raw::Scope::Cluster {
+            let services = root.key("services");
+            let service = services.index(index);
+            let message = "\"cluster\" needs stats.redis_url, which is not given";
+            problems.add(&service.key("limits").key("scope"), message);
+        }
+    }
+}
+
+/// Complains about each name that was there before; `None` stands for one that could not be read.
+fn unique<'a>(names: impl Iterator<Item = (&'a str, usize)>, list: &At, key: &str, problems: &mut Problems) {
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    for (name, index) in names.filter(|(name, _)| !name.is_empty()) {
+        match first.get(name) {
+            Some(other) => {
+                let (here, there) = (list.index(index), list.index(*other));
+                problems.clash(&here.key(key), "is the same as", &there.key(key));
+            }
+            None => {
+                first.insert(name, index);
+            }
+        }
+    }
+}

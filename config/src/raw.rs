@@ -1,0 +1,442 @@
+//! The schema: what is written in TOML or JSON, key for key, with defaults filled in.
+//!
+//! Input: what [`read`](crate::read) finds in a file. Output: to [`check`](crate::check). A value here has the right kind
+//! (a number, a duration), no more; whether it makes sense is the checks' matter. The doc comments are the reference
+//! page `REFERENCE.md`: what a key is, its unit and bounds. An `Option` is a key that may be left out and then has no
+//! value; 0 stands for "off" where that is said.
+
+use crate::path::At;
+use crate::read::{Kind, Read, choice, table};
+use crate::report::Problems;
+use crate::tree::Node;
+use crate::units::{Size, Time};
+
+table! {
+    /// The whole file. `[server]`, `[stats]` and `[control]` belong to one process and need a restart; `listeners`,
+    /// `services` and `tenants` are applied live, without dropping a connection.
+    Gateway {
+        /// The process.
+        server: Server = Server::default(),
+        /// Flow statistics.
+        stats: Stats = Stats::default(),
+        /// Where listeners, services and tenants come from.
+        control: Control = Control::default(),
+        /// Sockets to listen on; names and enabled addresses are unique. At most 1024.
+        listeners: Vec<Listener> = Vec::new(),
+        /// Upstream services; names are unique, and so are enabled routes. At most 100,000.
+        services: Vec<Service> = Vec::new(),
+        /// Callers that present credentials; `app_id`s are unique. At most 1,000,000.
+        tenants: Vec<Tenant> = Vec::new(),
+    }
+}
+
+table! {
+    /// The process. A change needs a restart.
+    Server {
+        /// Engine threads, 0 to 1024; 0 = one for each CPU that the process may use.
+        shards: i64 = 0,
+        /// Exactly these CPUs, one shard each (then `shards` is left out or is their number); empty = the first
+        /// `shards` that the process may use.
+        cpus: Vec<i64> = Vec::new(),
+        /// `IP:PORT` for health, metrics and the read-only JSON API; left out = off. Keep it on a private address.
+        ops_address: Option<String> = None,
+        /// How long requests in flight may take to finish after SIGTERM, 0 to 24 hours.
+        drain_timeout: Time = Time::seconds(30),
+        /// Most client connections of the whole process, 1 to 10,000,000, shared out to the shards.
+        max_connections: i64 = 100_000,
+        /// Networks (CIDR) whose X-Forwarded-For and PROXY headers are believed; empty = nobody's.
+        trusted_proxies: Vec<String> = Vec::new(),
+        /// Access log.
+        access_log: AccessLog = AccessLog::default(),
+    }
+}
+
+table! {
+    /// Access log: one line for each request.
+    AccessLog {
+        /// `"stdout"`, `"none"`, or a file, which is reopened on SIGUSR1.
+        path: String = "stdout".to_owned(),
+        /// How a line looks.
+        format: AccessLogFormat = AccessLogFormat::Json,
+        /// Share of requests that are logged, 0.0 to 1.0.
+        sample: f64 = 1.0,
+    }
+}
+
+choice! {
+    /// How an access log line looks.
+    AccessLogFormat {
+        /// One JSON object.
+        Json = "json",
+        /// NCSA combined.
+        Combined = "combined",
+    }
+}
+
+table! {
+    /// Flow statistics. A change needs a restart.
+    Stats {
+        /// How often shards hand over their counters, 10 milliseconds to 1 hour; a crash loses at most as much.
+        interval: Time = Time::seconds(1),
+        /// IANA name of the time zone in which days and hours begin.
+        timezone: String = "UTC".to_owned(),
+        /// Redis that flow counters go to and that `scope = "cluster"` limits are leased from: `redis://`,
+        /// `redis-cluster://` or `redis-sentinel://`, with TLS `rediss://`, `rediss-cluster://` or
+        /// `rediss-sentinel://`; left out = counters are kept in memory only.
+        redis_url: Option<String> = None,
+        /// Stands before every Redis key: `{key_prefix}flow_day_{YYYYMMDD}_{id}`.
+        key_prefix: String = String::new(),
+        /// How long Redis keeps a counter after it last changed, 1 hour to 10 years.
+        retention: Time = Time::seconds(48 * 3600),
+    }
+}
+
+table! {
+    /// Where listeners, services and tenants come from. A change needs a restart.
+    Control {
+        /// `"file"`: from this file. `"admin"`: from a coregate-admin process.
+        source: ControlSource = ControlSource::File,
+        /// Base URL of the coregate-admin process, `http://` or `https://`; for `source = "admin"`, which needs it.
+        admin_url: Option<String> = None,
+        /// File with this engine's token; for `source = "admin"`, which needs it.
+        token_file: Option<String> = None,
+        /// File that keeps the last good copy, so that the engine starts without the admin; for `source = "admin"`,
+        /// which needs it.
+        cache_path: Option<String> = None,
+    }
+}
+
+choice! {
+    /// Where the dynamic part comes from.
+    ControlSource {
+        /// The same file.
+        File = "file",
+        /// A coregate-admin process.
+        Admin = "admin",
+    }
+}
+
+table! {
+    /// A socket to listen on.
+    Listener {
+        /// Unique name: 1 to 64 of A-Z a-z 0-9 _ . -
+        name: String,
+        /// `false` = checked, but not opened.
+        enabled: bool = true,
+        /// `IP:PORT`, `[IPv6]:PORT`; `0.0.0.0` and `[::]` = every address of that family. Port 0 = any free port.
+        address: String,
+        /// What is spoken on it.
+        protocol: Protocol = Protocol::Http,
+        /// Name of the service whose nodes get the bytes; for `protocol = "tcp"`, which needs it.
+        service: Option<String> = None,
+        /// For `protocol = "https"`, which needs at least one when enabled; at most 1000. The first is used when none
+        /// fits the name that a client asks for.
+        certificates: Vec<Certificate> = Vec::new(),
+        /// A request head must be complete within this time from its first byte (from accept for the first), up to 24
+        /// hours.
+        header_timeout: Time = Time::seconds(10),
+        /// A client connection without a request is closed after this, up to 24 hours.
+        idle_timeout: Time = Time::seconds(75),
+        /// Largest request head (request line and fields), 1KiB to 256KiB.
+        max_header_bytes: Size = Size::kib(16),
+        /// Most header fields in a request, 1 to 256.
+        max_header_fields: i64 = 100,
+        /// Expect a PROXY protocol header (v1 or v2) from peers in `server.trusted_proxies`.
+        proxy_protocol: bool = false,
+    }
+}
+
+choice! {
+    /// What a listener speaks.
+    Protocol {
+        /// HTTP in clear.
+        Http = "http",
+        /// HTTP over TLS.
+        Https = "https",
+        /// Bytes.
+        Tcp = "tcp",
+    }
+}
+
+table! {
+    /// A certificate. Relative paths are relative to the configuration file's folder.
+    Certificate {
+        /// PEM file with the chain, leaf first.
+        chain: String,
+        /// PEM file with the private key.
+        key: String,
+    }
+}
+
+table! {
+    /// An upstream service.
+    Service {
+        /// Unique name: 1 to 64 of A-Z a-z 0-9 _ . -
+        name: String,
+        /// For people.
+        description: String = String::new(),
+        /// `false` = checked, but neither routed nor health checked.
+        enabled: bool = true,
+        /// Requests that belong to it; leave out for a service that only a tcp listener uses. At most 256.
+        routes: Vec<Route> = Vec::new(),
+        /// Header rules.
+        headers: Headers = Headers::default(),
+        /// Load balancing.
+        load_balancer: LoadBalancer = LoadBalancer::default(),
+        /// Upstream nodes; addresses are unique within the service. At most 1024.
+        nodes: Vec<ServiceNode> = Vec::new(),
+        /// Active health checks; left out = a node's health is judged by traffic alone.
+        health_check: Option<HealthCheck> = None,
+        /// Time limits.
+        timeouts: Timeouts = Timeouts::default(),
+        /// Upstream connections.
+        pool: Pool = Pool::default(),
+        /// What requests may be.
+        request: Request = Request::default(),
+        /// Rate limits.
+        limits: Limits = Limits::default(),
+        /// Who may call.
+        access: Access = Access::default(),
+    }
+}
+
+table! {
+    /// Which requests belong to a service. The longest match wins, not the first: an exact host before a wildcard
+    /// before any host, then the longest prefix. Two equal routes are an error.
+    Route {
+        /// Host names without port, exact (`"api.example.com"`) or one wildcard label in front (`"*.example.com"`: any
+        /// name below, not the name itself); empty = any host. At most 256.
+        hosts: Vec<String> = Vec::new(),
+        /// Begins with `/`; matches whole segments: `/a` matches `/a` and `/a/b`, never `/ab`.
+        path_prefix: String = "/".to_owned(),
+        /// Upper case methods; empty = any.
+        methods: Vec<String> = Vec::new(),
+        /// Take the prefix off before the request goes upstream.
+        strip_prefix: bool = false,
+        /// Applied in order to the path after stripping. At most 64.
+        rewrites: Vec<Rewrite> = Vec::new(),
+    }
+}
+
+table! {
+    /// A path rewrite.
+    Rewrite {
+        /// Regular expression of the Rust crate regex: linear time, so without backreferences and look-around.
+        pattern: String,
+        /// What stands in place of the match; `$1`, `${1}` and `${name}` are groups, `$$` is a dollar sign.
+        replacement: String,
+    }
+}
+
+table! {
+    /// Header rules, applied in order after the gateway's own fields are made. At most 64 in each direction.
+    Headers {
+        /// On the way to the upstream.
+        request: Vec<HeaderRule> = Vec::new(),
+        /// On the way to the client.
+        response: Vec<HeaderRule> = Vec::new(),
+    }
+}
+
+table! {
+    /// One header rule: exactly one of `add`, `set` and `remove`, which names the header. Hop-by-hop and framing
+    /// fields (connection, transfer-encoding, content-length ...) belong to the gateway and are refused.
+    HeaderRule {
+        /// Add a line, whatever is there.
+        add: Option<String> = None,
+        /// Replace all lines of that name by this one.
+        set: Option<String> = None,
+        /// Remove all lines of that name.
+        remove: Option<String> = None,
+        /// The value for `add` and `set`, which need it.
+        value: Option<String> = None,
+    }
+}
+
+table! {
+    /// Load balancing.
+    LoadBalancer {
+        /// `random`: by weight. `round_robin`: in turn, weights ignored. `weighted_round_robin`: smooth, by weight.
+        /// `ip_hash`: consistent hash of the client's address, by weight.
+        policy: Policy = Policy::WeightedRoundRobin,
+    }
+}
+
+choice! {
+    /// Load balancing policy.
+    Policy {
+        /// Smooth weighted round robin.
+        WeightedRoundRobin = "weighted_round_robin",
+        /// In turn.
+        RoundRobin = "round_robin",
+        /// Random by weight.
+        Random = "random",
+        /// Consistent hash of the client's address.
+        IpHash = "ip_hash",
+    }
+}
+
+table! {
+    /// An upstream node.
+    ServiceNode {
+        /// `IP:PORT`, `[IPv6]:PORT` or `NAME:PORT`; names are looked up again as they change.
+        address: String,
+        /// Share of the traffic, 1 to 65535.
+        weight: i64 = 1,
+        /// `false` = takes no new requests; those in flight finish.
+        enabled: bool = true,
+    }
+}
+
+table! {
+    /// Active health checks, made once for the process whatever the number of shards.
+    HealthCheck {
+        /// `tcp`: the node accepts a connection. `http`: GET `path` answers with an expected status.
+        kind: HealthCheckKind = HealthCheckKind::Tcp,
+        /// Time between two checks of a node, 10 milliseconds to 24 hours.
+        interval: Time = Time::seconds(5),
+        /// A check that takes longer has failed; at most `interval`.
+        timeout: Time = Time::seconds(2),
+        /// Failures in a row that take a node out, 1 to 1000.
+        unhealthy_after: i64 = 2,
+        /// Successes in a row that bring it back, 1 to 1000.
+        healthy_after: i64 = 1,
+        /// For `kind = "http"`, which needs it: what is asked for; begins with `/`.
+        path: Option<String> = None,
+        /// For `kind = "http"`: the Host header; left out = the node's address.
+        host: Option<String> = None,
+        /// For `kind = "http"`: statuses that count as success; empty = 200.
+        expect_status: Vec<i64> = Vec::new(),
+    }
+}
+
+choice! {
+    /// What a health check does.
+    HealthCheckKind {
+        /// Connect.
+        Tcp = "tcp",
+        /// GET.
+        Http = "http",
+    }
+}
+
+table! {
+    /// Time limits, each 1 millisecond to 24 hours.
+    Timeouts {
+        /// For a connection to a node.
+        connect: Time = Time::seconds(1),
+        /// From the request sent to the answer's head received.
+        response_header: Time = Time::seconds(10),
+        /// Between two reads of a body, or for one write to be taken, on either side.
+        body: Time = Time::seconds(60),
+        /// An idle upstream connection is closed after this; keep it below the origin's own.
+        idle: Time = Time::seconds(60),
+        /// An upgraded connection (WebSocket) or a TCP session without a byte in either direction is closed after this.
+        tunnel: Time = Time::seconds(3600),
+    }
+}
+
+table! {
+    /// Upstream connections, counted over all shards.
+    Pool {
+        /// Idle connections kept for each node, 0 to 10,000,000; 0 = a new connection for each request.
+        max_idle_per_node: i64 = 512,
+        /// Connections to each node, up to 10,000,000; 0 = no limit.
+        max_connections_per_node: i64 = 0,
+    }
+}
+
+table! {
+    /// What requests may be.
+    Request {
+        /// Largest request body; 0 = no limit.
+        max_body_bytes: Size = Size::mib(64),
+    }
+}
+
+table! {
+    /// Rate limits of the service, as token buckets.
+    Limits {
+        /// For the whole service, up to 1e9; 0 = off.
+        requests_per_second: f64 = 0.0,
+        /// Requests that may come at once, 1 to 1e9; 0 = the same as the rate (at least 1).
+        burst: f64 = 0.0,
+        /// For each client address.
+        per_client_ip: Rate = Rate::default(),
+        /// What the service's limit is counted over: this process, or all that share `stats.redis_url`.
+        scope: Scope = Scope::Process,
+    }
+}
+
+table! {
+    /// A token bucket.
+    Rate {
+        /// Up to 1e9; 0 = off.
+        requests_per_second: f64 = 0.0,
+        /// Requests that may come at once, 1 to 1e9; 0 = the same as the rate (at least 1).
+        burst: f64 = 0.0,
+    }
+}
+
+choice! {
+    /// What a limit is counted over.
+    Scope {
+        /// This process.
+        Process = "process",
+        /// All processes that share the Redis.
+        Cluster = "cluster",
+    }
+}
+
+table! {
+    /// Who may call. At most 100,000 networks in each list.
+    Access {
+        /// Networks (CIDR, or a single address) that may call; empty = all.
+        allow: Vec<String> = Vec::new(),
+        /// Networks that may not; looked at first.
+        deny: Vec<String> = Vec::new(),
+        /// Only tenants may call; not for services behind a tcp listener, where nobody can present credentials.
+        require_tenant: bool = false,
+    }
+}
+
+table! {
+    /// A caller that presents credentials: HTTP Basic, or a token from `POST /oauth/token`.
+    Tenant {
+        /// Unique id, the Basic user name and OAuth client id: 1 to 64 of A-Z a-z 0-9 _ . -
+        app_id: String,
+        /// For people.
+        name: String = String::new(),
+        /// The password or client secret, 1 to 1024 bytes. Never printed.
+        secret: Secret,
+        /// Networks (CIDR, or a single address) that it may call from; empty = all.
+        allow: Vec<String> = Vec::new(),
+        /// Up to 1e9; 0 = no limit.
+        requests_per_second: f64 = 0.0,
+        /// In a day of `stats.timezone`; 0 = no limit.
+        requests_per_day: i64 = 0,
+        /// `false` = refused.
+        enabled: bool = true,
+    }
+}
+
+/// A secret as written. Serialised as it is, so that a configuration can be passed on; never printed.
+#[derive(Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+impl Read for Secret {
+    fn read(node: &Node, at: &At, problems: &mut Problems) -> Self {
+        Secret(String::read(node, at, problems))
+    }
+
+    fn describe() -> Kind {
+        String::describe()
+    }
+}
