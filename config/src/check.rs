@@ -19,6 +19,8 @@ mod values;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+pub use route::shown;
+
 use crate::checked::{Control, Gateway};
 use crate::path::At;
 use crate::raw;

@@ -17,9 +17,11 @@ mod path;
 pub mod raw;
 mod read;
 mod redact;
+pub mod reference;
 mod report;
 mod tree;
 mod units;
+mod written;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -27,6 +29,7 @@ use std::path::Path;
 pub use checked::Gateway;
 pub use report::{Problem, Report};
 pub use units::{Size, Time};
+pub use written::redacted_json;
 
 use check::Files;
 use path::At;

@@ -67,11 +67,6 @@ pub enum PathStep {
 }
 
 impl Path {
-    /// Whether this is `other` or stands inside it.
-    pub fn is_within(&self, other: &Path) -> bool {
-        self.0.starts_with(&other.0)
-    }
-
     /// The last key, if the path ends with one.
     pub fn last_key(&self) -> Option<&str> {
         match self.0.last() {

@@ -12,7 +12,7 @@ use crate::tree::Node;
 use crate::units::{Size, Time};
 
 table! {
-    /// The whole file. `[server]`, `[stats]` and `[control]` belong to one process and need a restart; `listeners`,
+    /// `[server]`, `[stats]` and `[control]` belong to one process and need a restart; `listeners`,
     /// `services` and `tenants` are applied live, without dropping a connection.
     Gateway {
         /// The process.
@@ -66,7 +66,7 @@ table! {
 choice! {
     /// How an access log line looks.
     AccessLogFormat {
-        /// One JSON object.
+        /// one JSON object.
         Json = "json",
         /// NCSA combined.
         Combined = "combined",
@@ -94,7 +94,7 @@ table! {
 table! {
     /// Where listeners, services and tenants come from. A change needs a restart.
     Control {
-        /// `"file"`: from this file. `"admin"`: from a coregate-admin process.
+        /// Where from.
         source: ControlSource = ControlSource::File,
         /// Base URL of the coregate-admin process, `http://` or `https://`; for `source = "admin"`, which needs it.
         admin_url: Option<String> = None,
@@ -109,9 +109,9 @@ table! {
 choice! {
     /// Where the dynamic part comes from.
     ControlSource {
-        /// The same file.
+        /// this file.
         File = "file",
-        /// A coregate-admin process.
+        /// a coregate-admin process.
         Admin = "admin",
     }
 }
@@ -153,7 +153,7 @@ choice! {
         Http = "http",
         /// HTTP over TLS.
         Https = "https",
-        /// Bytes.
+        /// bytes to the nodes of one service.
         Tcp = "tcp",
     }
 }
@@ -256,8 +256,7 @@ table! {
 table! {
     /// Load balancing.
     LoadBalancer {
-        /// `random`: by weight. `round_robin`: in turn, weights ignored. `weighted_round_robin`: smooth, by weight.
-        /// `ip_hash`: consistent hash of the client's address, by weight.
+        /// How a node is chosen among the healthy ones.
         policy: Policy = Policy::WeightedRoundRobin,
     }
 }
@@ -265,13 +264,13 @@ table! {
 choice! {
     /// Load balancing policy.
     Policy {
-        /// Smooth weighted round robin.
+        /// smooth weighted round robin.
         WeightedRoundRobin = "weighted_round_robin",
-        /// In turn.
+        /// in turn, weights ignored.
         RoundRobin = "round_robin",
-        /// Random by weight.
+        /// at random, by weight.
         Random = "random",
-        /// Consistent hash of the client's address.
+        /// consistent hash of the client's address, by weight.
         IpHash = "ip_hash",
     }
 }
@@ -291,7 +290,7 @@ table! {
 table! {
     /// Active health checks, made once for the process whatever the number of shards.
     HealthCheck {
-        /// `tcp`: the node accepts a connection. `http`: GET `path` answers with an expected status.
+        /// What a check does.
         kind: HealthCheckKind = HealthCheckKind::Tcp,
         /// Time between two checks of a node, 10 milliseconds to 24 hours.
         interval: Time = Time::seconds(5),
@@ -313,9 +312,9 @@ table! {
 choice! {
     /// What a health check does.
     HealthCheckKind {
-        /// Connect.
+        /// the node accepts a connection.
         Tcp = "tcp",
-        /// GET.
+        /// GET `path` answers with an expected status.
         Http = "http",
     }
 }
@@ -363,7 +362,7 @@ table! {
         burst: f64 = 0.0,
         /// For each client address.
         per_client_ip: Rate = Rate::default(),
-        /// What the service's limit is counted over: this process, or all that share `stats.redis_url`.
+        /// What the service's limit is counted over.
         scope: Scope = Scope::Process,
     }
 }
@@ -381,9 +380,9 @@ table! {
 choice! {
     /// What a limit is counted over.
     Scope {
-        /// This process.
+        /// this process.
         Process = "process",
-        /// All processes that share the Redis.
+        /// all processes that share `stats.redis_url`.
         Cluster = "cluster",
     }
 }

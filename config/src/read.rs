@@ -23,8 +23,10 @@ pub trait Read: Sized + Default {
 /// What a value is.
 #[derive(Debug, Clone)]
 pub enum Kind {
-    /// A single value, in words: "integer", "duration".
-    Scalar(String),
+    /// A single value, in a word: "integer", "duration".
+    Scalar(&'static str),
+    /// One of these words, each with its meaning.
+    Choice(Vec<(&'static str, String)>),
     /// A list of these.
     List(Box<Kind>),
     /// A table with these keys.
@@ -140,8 +142,7 @@ macro_rules! choice {
             }
 
             fn describe() -> $crate::read::Kind {
-                let words: Vec<String> = Self::ALL.iter().map(|(word, _)| format!("`\"{word}\"`")).collect();
-                $crate::read::Kind::Scalar(words.join(" or "))
+                $crate::read::Kind::Choice(vec![$( ($word, $crate::read::paragraph(&[$($doc),*])) ),*])
             }
         }
     };
@@ -157,7 +158,7 @@ impl Read for bool {
     }
 
     fn describe() -> Kind {
-        Kind::Scalar("boolean".to_owned())
+        Kind::Scalar("boolean")
     }
 }
 
@@ -170,7 +171,7 @@ impl Read for i64 {
     }
 
     fn describe() -> Kind {
-        Kind::Scalar("integer".to_owned())
+        Kind::Scalar("integer")
     }
 }
 
@@ -185,7 +186,7 @@ impl Read for f64 {
     }
 
     fn describe() -> Kind {
-        Kind::Scalar("number".to_owned())
+        Kind::Scalar("number")
     }
 }
 
@@ -198,7 +199,7 @@ impl Read for String {
     }
 
     fn describe() -> Kind {
-        Kind::Scalar("string".to_owned())
+        Kind::Scalar("string")
     }
 }
 

@@ -55,3 +55,10 @@ pub fn url(url: &str) -> String {
         .collect();
     format!("{scheme}://{rest}?{}", pairs.join("&"))
 }
+
+/// Whether a header's name tells that its value is a credential.
+pub fn is_credential_header(name: &str) -> bool {
+    const PARTS: &[&str] = &["auth", "cookie", "token", "secret", "password", "api-key", "apikey"];
+    let name = name.to_ascii_lowercase();
+    PARTS.iter().any(|part| name.contains(part))
+}

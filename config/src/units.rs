@@ -89,7 +89,7 @@ impl Read for Time {
     }
 
     fn describe() -> Kind {
-        Kind::Scalar("duration".to_owned())
+        Kind::Scalar("duration")
     }
 }
 
@@ -111,7 +111,7 @@ impl Read for Size {
     }
 
     fn describe() -> Kind {
-        Kind::Scalar("size".to_owned())
+        Kind::Scalar("size")
     }
 }
 

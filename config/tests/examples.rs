@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 #[test]
 fn every_example_loads() {
     let examples = examples();
-    assert!(examples.len() >= 2, "{examples:?}");
+    assert!(examples.len() >= 5, "{examples:?}");
     for example in examples {
         if let Err(report) = coregate_config::load(&example) {
             panic!("{report}");

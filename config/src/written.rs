@@ -1,0 +1,262 @@
+//! From [`checked`](crate::checked) back to [`raw`]: a configuration as it is in force, every default filled in, to be
+//! shown to people and programs.
+//!
+//! Output: JSON in the schema's own key names that [`parse_json`](crate::parse_json) takes; secrets are `"***"`.
+
+use serde_json::Value;
+
+use crate::check::shown;
+use crate::checked::{
+    AccessLog, AccessLogFormat, AccessLogPath, Control, Gateway, HeaderRule, HealthCheck, HealthCheckKind,
+    LimitScope, Limits, Listener, ListenerProtocol, Node, NodeAddress, Policy, Rate, Route, Server, Service,
+    Stats, Tenant,
+};
+use crate::raw;
+use crate::redact::{self, REDACTED};
+use crate::units::{Size, Time};
+
+/// The whole configuration without secrets: tenants' secrets, passwords in `stats.redis_url`, and the values of header
+/// rules whose names tell that they hold credentials. Keys that have no value are left out.
+pub fn redacted_json(gateway: &Gateway) -> Value {
+    let written = raw::Gateway {
+        server: server(&gateway.server),
+        stats: stats(&gateway.stats),
+        control: control(&gateway.control),
+        listeners: gateway.listeners.iter().map(listener).collect(),
+        services: gateway.services.iter().map(service).collect(),
+        tenants: gateway.tenants.iter().map(tenant).collect(),
+    };
+    // Nothing in the raw types can fail to serialise: no maps with odd keys, no errors of their own.
+    let mut json = serde_json::to_value(written).unwrap_or_default();
+    remove_nulls(&mut json);
+    json
+}
+
+fn remove_nulls(json: &mut Value) {
+    match json {
+        Value::Object(members) => {
+            members.retain(|_, value| !value.is_null());
+            members.values_mut().for_each(remove_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn server(server: &Server) -> raw::Server {
+    raw::Server {
+        shards: count(server.shards),
+        cpus: server.cpus.iter().map(|cpu| count(*cpu)).collect(),
+        ops_address: server.ops_address.map(|address| address.to_string()),
+        drain_timeout: Time(server.drain_timeout),
+        max_connections: count(server.max_connections),
+        trusted_proxies: texts(&server.trusted_proxies),
+        access_log: access_log(&server.access_log),
+    }
+}
+
+fn access_log(access_log: &AccessLog) -> raw::AccessLog {
+    raw::AccessLog {
+        path: match &access_log.path {
+            AccessLogPath::None => "none".to_owned(),
+            AccessLogPath::Stdout => "stdout".to_owned(),
+            AccessLogPath::File(path) => path.display().to_string(),
+        },
+        format: match access_log.format {
+            AccessLogFormat::Json => raw::AccessLogFormat::Json,
+            AccessLogFormat::Combined => raw::AccessLogFormat::Combined,
+        },
+        sample: access_log.sample,
+    }
+}
+
+fn stats(stats: &Stats) -> raw::Stats {
+    raw::Stats {
+        interval: Time(stats.interval),
+        timezone: stats.timezone.clone(),
+        redis_url: stats.redis_url.as_deref().map(redact::url),
+        key_prefix: stats.key_prefix.clone(),
+        retention: Time(stats.retention),
+    }
+}
+
+fn control(control: &Control) -> raw::Control {
+    match control {
+        Control::File => raw::Control::default(),
+        Control::Admin { url, token_file, cache_path } => raw::Control {
+            source: raw::ControlSource::Admin,
+            admin_url: Some(url.clone()),
+            token_file: Some(token_file.display().to_string()),
+            cache_path: Some(cache_path.display().to_string()),
+        },
+    }
+}
+
+fn listener(listener: &Listener) -> raw::Listener {
+    let (protocol, service, certificates) = match &listener.protocol {
+        ListenerProtocol::Http => (raw::Protocol::Http, None, &[][..]),
+        ListenerProtocol::Https { certificates } => (raw::Protocol::Https, None, certificates.as_slice()),
+        ListenerProtocol::Tcp { service } => (raw::Protocol::Tcp, Some(service.to_string()), &[][..]),
+    };
+    let certificate = |it: &crate::checked::Certificate| raw::Certificate {
+        chain: it.chain.display().to_string(),
+        key: it.key.display().to_string(),
+    };
+    raw::Listener {
+        name: listener.name.to_string(),
+        enabled: listener.enabled,
+        address: listener.address.to_string(),
+        protocol,
+        service,
+        certificates: certificates.iter().map(certificate).collect(),
+        header_timeout: Time(listener.header_timeout),
+        idle_timeout: Time(listener.idle_timeout),
+        max_header_bytes: Size(listener.max_header_bytes as u64),
+        max_header_fields: count(listener.max_header_fields),
+        proxy_protocol: listener.proxy_protocol,
+    }
+}
+
+fn service(service: &Service) -> raw::Service {
+    raw::Service {
+        name: service.name.to_string(),
+        description: service.description.clone(),
+        enabled: service.enabled,
+        routes: service.routes.iter().map(route).collect(),
+        headers: raw::Headers {
+            request: service.headers.request.iter().map(header_rule).collect(),
+            response: service.headers.response.iter().map(header_rule).collect(),
+        },
+        load_balancer: raw::LoadBalancer { policy: policy(service.policy) },
+        nodes: service.nodes.iter().map(node).collect(),
+        health_check: service.health_check.as_ref().map(health_check),
+        timeouts: raw::Timeouts {
+            connect: Time(service.timeouts.connect),
+            response_header: Time(service.timeouts.response_header),
+            body: Time(service.timeouts.body),
+            idle: Time(service.timeouts.idle),
+            tunnel: Time(service.timeouts.tunnel),
+        },
+        pool: raw::Pool {
+            max_idle_per_node: count(service.pool.max_idle_per_node),
+            max_connections_per_node: count(service.pool.max_connections_per_node),
+        },
+        request: raw::Request { max_body_bytes: Size(service.max_body_bytes) },
+        limits: limits(&service.limits),
+        access: raw::Access {
+            allow: texts(&service.access.allow),
+            deny: texts(&service.access.deny),
+            require_tenant: service.access.require_tenant,
+        },
+    }
+}
+
+fn route(route: &Route) -> raw::Route {
+    let rewrite = |it: &crate::checked::Rewrite| raw::Rewrite {
+        pattern: it.pattern.as_str().to_owned(),
+        replacement: it.replacement.clone(),
+    };
+    raw::Route {
+        hosts: route.hosts.iter().map(shown).collect(),
+        path_prefix: route.path_prefix.clone(),
+        methods: route.methods.iter().cloned().collect(),
+        strip_prefix: route.strip_prefix,
+        rewrites: route.rewrites.iter().map(rewrite).collect(),
+    }
+}
+
+fn header_rule(rule: &HeaderRule) -> raw::HeaderRule {
+    let value = |name: &str, value: &str| {
+        let value = if redact::is_credential_header(name) { REDACTED } else { value };
+        Some(value.to_owned())
+    };
+    let none = raw::HeaderRule::default();
+    match rule {
+        HeaderRule::Add(name, text) => {
+            raw::HeaderRule { add: Some(name.clone()), value: value(name, text), ..none }
+        }
+        HeaderRule::Set(name, text) => {
+            raw::HeaderRule { set: Some(name.clone()), value: value(name, text), ..none }
+        }
+        HeaderRule::Remove(name) => raw::HeaderRule { remove: Some(name.clone()), ..none },
+    }
+}
+
+fn policy(policy: Policy) -> raw::Policy {
+    match policy {
+        Policy::Random => raw::Policy::Random,
+        Policy::RoundRobin => raw::Policy::RoundRobin,
+        Policy::WeightedRoundRobin => raw::Policy::WeightedRoundRobin,
+        Policy::IpHash => raw::Policy::IpHash,
+    }
+}
+
+fn node(node: &Node) -> raw::ServiceNode {
+    raw::ServiceNode {
+        address: match &node.address {
+            NodeAddress::Ip(address) => address.to_string(),
+            NodeAddress::Name(name, port) => format!("{name}:{port}"),
+        },
+        weight: i64::from(node.weight),
+        enabled: node.enabled,
+    }
+}
+
+fn health_check(check: &HealthCheck) -> raw::HealthCheck {
+    let written = raw::HealthCheck {
+        interval: Time(check.interval),
+        timeout: Time(check.timeout),
+        unhealthy_after: i64::from(check.unhealthy_after),
+        healthy_after: i64::from(check.healthy_after),
+        ..raw::HealthCheck::default()
+    };
+    match &check.kind {
+        HealthCheckKind::Tcp => raw::HealthCheck { kind: raw::HealthCheckKind::Tcp, ..written },
+        HealthCheckKind::Http { path, host, expect_status } => raw::HealthCheck {
+            kind: raw::HealthCheckKind::Http,
+            path: Some(path.clone()),
+            host: host.clone(),
+            expect_status: expect_status.iter().map(|status| i64::from(*status)).collect(),
+            ..written
+        },
+    }
+}
+
+fn limits(limits: &Limits) -> raw::Limits {
+    let (requests_per_second, burst) = rate(limits.service);
+    let (per_ip, per_ip_burst) = rate(limits.per_client_ip);
+    raw::Limits {
+        requests_per_second,
+        burst,
+        per_client_ip: raw::Rate { requests_per_second: per_ip, burst: per_ip_burst },
+        scope: match limits.scope {
+            LimitScope::Process => raw::Scope::Process,
+            LimitScope::Cluster => raw::Scope::Cluster,
+        },
+    }
+}
+
+fn rate(rate: Option<Rate>) -> (f64, f64) {
+    rate.map_or((0.0, 0.0), |rate| (rate.requests_per_second, rate.burst))
+}
+
+fn tenant(tenant: &Tenant) -> raw::Tenant {
+    raw::Tenant {
+        app_id: tenant.app_id.to_string(),
+        name: tenant.name.clone(),
+        secret: raw::Secret(REDACTED.to_owned()),
+        allow: texts(&tenant.allow),
+        requests_per_second: tenant.requests_per_second.unwrap_or(0.0),
+        requests_per_day: tenant.requests_per_day.map_or(0, |limit| i64::try_from(limit).unwrap_or(i64::MAX)),
+        enabled: tenant.enabled,
+    }
+}
+
+/// Counts here came from an i64 within bounds.
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(T::to_string).collect()
+}
