@@ -9,7 +9,7 @@
 //!
 //! Invariants: a pick allocates nothing and takes no lock; what costs more is done in [`Balancer::set_live`], when
 //! health changes. Without a node tried a pick costs O(1) for round robin and short weighted sequences, O(log nodes)
-//! for random and long weighted ones, O(nodes) at about a nanosecond each for the IP hash. Weights below 1 count as 1.
+//! for random and long weighted ones, and for the IP hash O(1) for a client seen lately, else O(nodes). Weights below 1 count as 1.
 //! Errors: none.
 
 mod hash;

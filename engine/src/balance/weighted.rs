@@ -137,24 +137,24 @@ fn greatest_common_divisor(a: u64, b: u64) -> u64 {
 
 /// Virtual time between two picks of a node of weight 1. Large, so that 1/weight loses nothing that counts (2^-24 for
 /// the largest weight).
-const STRIDE_OF_ONE: u64 = 1 << 40;
+pub(super) const STRIDE_OF_ONE: u64 = 1 << 40;
 
 /// Virtual time is taken back to 0 here; leaves room for any stride above it.
-const TIME_MAX: u64 = 1 << 62;
+pub(super) const TIME_MAX: u64 = 1 << 62;
 
 /// Nodes by their next deadline in virtual time.
 #[derive(Debug)]
-struct Deadlines {
-    heap: BinaryHeap<Reverse<(u64, usize)>>,
+pub(super) struct Deadlines {
+    pub(super) heap: BinaryHeap<Reverse<(u64, usize)>>,
     /// For each node of the service, live or not.
-    strides: Vec<u64>,
+    pub(super) strides: Vec<u64>,
     /// The deadline picked last; none in the heap is earlier.
-    now: u64,
+    pub(super) now: u64,
 }
 
 impl Deadlines {
     /// Nodes that stay keep their deadline. One that comes gets its first somewhere within its stride.
-    fn set(&mut self, nodes: &[(usize, u64)], seed: u64) {
+    pub(super) fn set(&mut self, nodes: &[(usize, u64)], seed: u64) {
         let mut known = vec![None; self.strides.len()];
         for Reverse((deadline, index)) in self.heap.drain() {
             known[index] = Some(deadline);
@@ -168,7 +168,7 @@ impl Deadlines {
             .collect();
     }
 
-    fn pick(&mut self, tried: &[usize]) -> Option<usize> {
+    pub(super) fn pick(&mut self, tried: &[usize]) -> Option<usize> {
         let mut aside: SmallVec<[Reverse<(u64, usize)>; 4]> = SmallVec::new();
         let mut picked = None;
         while let Some(mut top) = self.heap.peek_mut() {
