@@ -1,0 +1,37 @@
+//! What the tests of coregate are written with: a gateway process, origins that do as they are told, a client that
+//! reads strictly, and a load that counts.
+//!
+//! A test reads as a sentence: `Gateway::with(service("api").route("/api").node(&origin)).start()`. Everything here is
+//! blocking and has a deadline; nothing sleeps and nothing is tried twice. A condition that another process has to
+//! reach is waited for with [`eventually`].
+//!
+//! [`Gateway`] starts the `coregate` binary that stands beside the test executables (`make test` builds it first, with
+//! the feature `fault-injection`); the environment variable `COREGATE_BIN` names another.
+#![allow(clippy::disallowed_types, reason = "the harness is made of plain threads; no shard runs in it")]
+
+pub mod body;
+pub mod client;
+pub mod config;
+pub mod exchange;
+pub mod gateway;
+pub mod load;
+pub mod message;
+pub mod origin;
+pub mod ports;
+pub mod process;
+pub mod request;
+pub mod wait;
+pub mod wire;
+
+pub use client::Client;
+pub use config::{Service, route, service};
+pub use exchange::Exchange;
+pub use gateway::{Finished, Gateway};
+pub use load::Load;
+pub use message::{Answer, Broken};
+pub use origin::Origin;
+pub use request::{Request, get, post, request};
+pub use wait::{Deadline, PATIENCE, eventually};
+
+/// Bytes in a mebibyte.
+pub const MIB: u64 = 1024 * 1024;
