@@ -43,6 +43,17 @@ impl Client {
         self
     }
 
+    /// Changes how long a send may be held up.
+    pub fn set_send_patience(&mut self, patience: Duration) {
+        self.wire.stream().set_write_timeout(Some(patience)).expect("a write timeout");
+    }
+
+    /// The same connection once more, to send from another thread.
+    pub fn second_handle(&self) -> Client {
+        let stream = self.wire.stream().try_clone().expect("a second handle");
+        Client { wire: Wire::new(stream, PATIENCE) }
+    }
+
     /// This end's address.
     pub fn address(&self) -> SocketAddr {
         self.wire.stream().local_addr().expect("a connected socket has an address")

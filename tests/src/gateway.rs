@@ -15,8 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::config::{Config, Service};
+use crate::config::{Config, Service, service};
 use crate::message::Answer;
+use crate::origin::Origin;
 use crate::ports::{Port, lock_folder};
 use crate::wait::{Deadline, PATIENCE, eventually};
 
@@ -52,6 +53,11 @@ impl Gateway {
     /// A gateway with that service.
     pub fn with(service: Service) -> Builder {
         Builder::default().and(service)
+    }
+
+    /// A gateway with one service `site`, whose route `/` leads to that origin.
+    pub fn before(origin: &Origin) -> Builder {
+        Gateway::with(service("site").route("/").node(origin))
     }
 
     /// A gateway with no service at all.

@@ -269,6 +269,44 @@ fn serve(connection: usize, stream: TcpStream, shared: &Shared) {
     }
 }
 
+/// A listening socket whose queue is full: further connection attempts get no answer at all.
+#[derive(Debug)]
+pub struct FullBacklog {
+    listener: TcpListener,
+    _waiting: Vec<socket2::Socket>,
+}
+
+impl FullBacklog {
+    /// Listens on 127.0.0.1 and fills its own queue.
+    pub fn new() -> FullBacklog {
+        use socket2::{Domain, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bind");
+        socket.listen(0).expect("listen");
+        let listener: TcpListener = socket.into();
+        let address = listener.local_addr().expect("an address").into();
+        let waiting = (0..8).map(|_| {
+            let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            client.set_nonblocking(true).expect("non-blocking");
+            // In progress is all that it will ever be once the queue is full.
+            client.connect(&address).ok();
+            client
+        });
+        FullBacklog { _waiting: waiting.collect(), listener }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().expect("an address")
+    }
+}
+
+impl Default for FullBacklog {
+    fn default() -> FullBacklog {
+        FullBacklog::new()
+    }
+}
+
 /// What stalled and delayed scripts wait at.
 #[derive(Default)]
 pub(crate) struct Gate {
