@@ -15,19 +15,30 @@ pub struct Exchange<'a> {
     wire: &'a mut Wire,
     shared: &'a Shared,
     index: usize,
+    turn: usize,
     head: Head,
     body: Option<Body>,
     ended: bool,
 }
 
 impl<'a> Exchange<'a> {
-    pub(crate) fn new(wire: &'a mut Wire, shared: &'a Shared, index: usize, head: Head) -> Exchange<'a> {
-        Exchange { wire, shared, index, head, body: None, ended: false }
+    pub(crate) fn new(
+        wire: &'a mut Wire,
+        shared: &'a Shared,
+        (index, turn): (usize, usize),
+        head: Head,
+    ) -> Exchange<'a> {
+        Exchange { wire, shared, index, turn, head, body: None, ended: false }
     }
 
     /// How many requests of this origin came before this one.
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// How many requests came before this one on its connection.
+    pub fn turn(&self) -> usize {
+        self.turn
     }
 
     /// Method and target.

@@ -254,14 +254,14 @@ impl Drop for Closed<'_> {
 
 fn serve(connection: usize, stream: TcpStream, shared: &Shared) {
     let mut wire = Wire::new(stream, CONNECTION_PATIENCE);
-    loop {
+    for turn in 0.. {
         let head = match wire.read_head() {
             Ok(head) => head,
             Err(broken) => return shared.broken(&broken),
         };
         let seen = Seen { connection, head: head.clone(), body: None, trailers: Fields::default() };
         let index = shared.arrived(seen);
-        let mut exchange = Exchange::new(&mut wire, shared, index, head);
+        let mut exchange = Exchange::new(&mut wire, shared, (index, turn), head);
         (shared.script)(&mut exchange);
         if !exchange.finish() {
             return;
