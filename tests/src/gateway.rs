@@ -121,7 +121,7 @@ impl Gateway {
 
     /// Writes another configuration (same addresses) without a word to the process.
     pub fn write_config(&self, builder: &Builder) {
-        self.write_text(&builder.config.toml(self.web.address(), self.ops.address()));
+        self.write_text(&builder.config_for(self));
     }
 
     /// Writes that text as its configuration, all at once.
@@ -214,6 +214,11 @@ impl Builder {
     pub fn alone(mut self) -> Builder {
         self.alone = true;
         self
+    }
+
+    /// The text of this configuration for a gateway that runs already.
+    pub fn config_for(&self, gateway: &Gateway) -> String {
+        self.config.toml(gateway.web.address(), gateway.ops.address())
     }
 
     /// Starts it and waits until it is ready.
