@@ -1,0 +1,67 @@
+# coregate: build, run, test, measure. `make help` lists what there is.
+
+CARGO ?= cargo
+# Flags of `coregate demo`, for example DEMO_FLAGS="--listen 127.0.0.1:9090".
+DEMO_FLAGS ?=
+# Seconds for each fuzz target: a short run in `make test`, a long one in `make fuzz`.
+FUZZ_SECONDS_SHORT ?= 10
+FUZZ_SECONDS ?= 300
+# Flags of wrk-scripts/run.sh, for example WRK_FLAGS="--duration 10".
+WRK_FLAGS ?=
+
+# The tests inject a panic into a connection's task; no release has this feature.
+TEST_FEATURES := --features coregate/fault-injection
+
+.PHONY: help run test test-deps format-check lint build-for-tests unit-and-integration deny fuzz fuzz-short \
+	check bench wrk clean
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Starts a gateway on port 8080 with two origins behind it; says what to curl
+	$(CARGO) run --profile quick -p coregate -- demo $(DEMO_FLAGS)
+
+test: test-deps format-check lint build-for-tests unit-and-integration deny fuzz-short ## Installs what tests need, then checks everything
+	@echo "make test: all is well"
+
+test-deps: ## Installs what the tests need, where it is missing
+	scripts/install-test-deps.sh
+
+format-check: ## Is everything formatted?
+	$(CARGO) fmt --all -- --check
+
+lint: ## Clippy over everything, warnings are errors; shellcheck where it is installed
+	$(CARGO) clippy --workspace --all-targets $(TEST_FEATURES) -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run scripts/*.sh wrk-scripts/*.sh; \
+	else echo "shellcheck is not installed: the scripts were not checked"; fi
+
+build-for-tests: ## Builds the binaries that the integration tests start
+	$(CARGO) build --workspace --bins $(TEST_FEATURES)
+
+unit-and-integration: build-for-tests ## Unit and integration tests
+	$(CARGO) test --workspace --no-fail-fast $(TEST_FEATURES)
+
+deny: ## Licences, sources, duplicates and, where its database can be had, advisories
+	scripts/deny.sh
+
+fuzz-short: ## Every fuzz target, some seconds each
+	scripts/fuzz.sh $(FUZZ_SECONDS_SHORT)
+
+fuzz: ## Every fuzz target, some minutes each
+	scripts/fuzz.sh $(FUZZ_SECONDS)
+
+check: ## The quick part of `make test`: formatting, lints, unit tests
+	$(MAKE) format-check lint
+	$(CARGO) test --workspace --lib --bins $(TEST_FEATURES)
+
+bench: ## Micro-benchmarks, then coregate beside nginx and HAProxy; writes bench/RESULTS.md
+	$(CARGO) bench --workspace
+	$(CARGO) build --release --workspace --bins
+	bench/compare.sh
+
+wrk: ## The wrk suite: origin directly, coregate, and nginx and HAProxy where installed
+	wrk-scripts/run.sh $(WRK_FLAGS)
+
+clean: ## Removes what was built
+	$(CARGO) clean
+	rm -rf fuzz/target fuzz/artifacts
