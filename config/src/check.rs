@@ -95,8 +95,8 @@ fn nothing_from_elsewhere(raw: &raw::Gateway, root: &At, problems: &mut Problems
 
 /// Only known of a process's own file: what an admin sends has no `[stats]`.
 fn cluster_limits_need_redis(raw: &raw::Gateway, root: &At, problems: &mut Problems) {
-    let redis_url = root.key("stats");
-    if raw.stats.redis_url.is_some() || problems.is_unread(&redis_url.key("redis_url")) {
+    let stats = root.key("stats");
+    if raw.stats.redis_url.is_some() || problems.is_unread(&stats.key("redis_url")) {
         return;
     }
     for (index, service) in raw.services.iter().enumerate() {
@@ -109,7 +109,7 @@ fn cluster_limits_need_redis(raw: &raw::Gateway, root: &At, problems: &mut Probl
     }
 }
 
-/// Complains about each name that was there before; `None` stands for one that could not be read.
+/// Complains about each name that was there before; an empty one is another check's matter.
 fn unique<'a>(names: impl Iterator<Item = (&'a str, usize)>, list: &At, key: &str, problems: &mut Problems) {
     let mut first: HashMap<&str, usize> = HashMap::new();
     for (name, index) in names.filter(|(name, _)| !name.is_empty()) {

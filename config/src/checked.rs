@@ -140,7 +140,7 @@ pub enum ListenerProtocol {
     Http,
     /// HTTP over TLS.
     Https {
-        /// At least one.
+        /// At least one if the listener is enabled.
         certificates: Vec<Certificate>,
     },
     /// Bytes to one service's nodes.
@@ -153,7 +153,7 @@ pub enum ListenerProtocol {
 /// `[[listeners.certificates]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// PEM file with the chain, leaf first (relative paths: to the configuration file).
+    /// PEM file with the chain, leaf first. From a file, relative paths are already joined to its folder.
     pub chain: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,

@@ -291,13 +291,17 @@ pub fn wrong_kind<T: Default>(expected: &str, node: &Node, at: &At, problems: &m
 /// The word that a misspelt one probably meant.
 pub fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const SIMILARITY_MIN: f64 = 0.6;
-    let given = given.to_lowercase().replace('-', "_");
+    // The comparison takes the product of the lengths, and no known word is nearly as long.
+    const GIVEN_BYTES_MAX: usize = 128;
+    if given.len() > GIVEN_BYTES_MAX {
+        return None;
+    }
+    let plain = |word: &str| word.to_lowercase().replace('-', "_");
+    let given = plain(given);
     known
-        .map(|word| {
-            (strsim::normalized_damerau_levenshtein(&given, &word.to_lowercase().replace('-', "_")), word)
-        })
+        .map(|word| (strsim::normalized_damerau_levenshtein(&given, &plain(word)), word))
         .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .max_by(|(a, word_a), (b, word_b)| a.total_cmp(b).then(word_b.cmp(word_a)))
         .map(|(_, word)| word)
 }
 

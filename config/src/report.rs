@@ -42,7 +42,8 @@ impl Report {
     }
 
     /// Text that could not even be parsed.
-    pub(crate) fn of_syntax(file: &str, text: &str, errors: Vec<SyntaxError>) -> Self {
+    pub(crate) fn of_syntax(file: &str, text: &str, mut errors: Vec<SyntaxError>) -> Self {
+        errors.sort_by_key(|error| error.offset);
         let lines = Lines::new(text);
         let problem = |error: SyntaxError| {
             let position = error.offset.map(|offset| lines.position(offset));

@@ -1,5 +1,7 @@
 //! Every file in `examples/` loads.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::path::{Path, PathBuf};
 
 #[test]

@@ -8,9 +8,7 @@ use super::server::socket_address;
 use super::values::{count_is_sane, integer, location, name, size, time};
 use super::{Files, unique};
 use crate::checked::{Certificate, Listener, ListenerProtocol};
-use crate::limits::{
-    CERTIFICATES_MAX, HEADER_BYTES_MAX, HEADER_BYTES_MIN, HEADER_FIELDS_MAX, LISTENERS_MAX, NAME_BYTES_MAX,
-};
+use crate::limits::{CERTIFICATES_MAX, HEADER_BYTES_MAX, HEADER_BYTES_MIN, HEADER_FIELDS_MAX, LISTENERS_MAX};
 use crate::path::At;
 use crate::raw;
 use crate::read::nearest;
@@ -134,14 +132,10 @@ fn tcp(
         return None;
     };
     let Some(service) = services.get(name.as_str()) else {
-        // A long list of services is not worth searching for a hint about a name that is nothing like one.
-        let hint = nearest(
-            name,
-            services.keys().copied().filter(|it| it.len().abs_diff(name.len()) < NAME_BYTES_MAX / 4),
-        )
-        .map(|near| format!("; did you mean {near:?}?"))
-        .unwrap_or_default();
-        problems.add(&at, format!("there is no service of that name{hint}"));
+        // If the name of a service, or the list of them, could not be read, it may well be the one.
+        if !services.contains_key("") && !problems.is_unread(&At::root().key("services")) {
+            problems.add(&at, format!("there is no service of that name{}", hint(name, services)));
+        }
         return None;
     };
     if service.access.require_tenant {
@@ -151,6 +145,13 @@ fn tcp(
         );
     }
     Some(ListenerProtocol::Tcp { service: Arc::from(name.as_str()) })
+}
+
+fn hint(name: &str, services: &HashMap<&str, &raw::Service>) -> String {
+    // Among very many names there is always a near one, and a search for each listener would take long.
+    const SERVICES_MAX: usize = 1000;
+    let known = services.keys().copied().take(if services.len() > SERVICES_MAX { 0 } else { SERVICES_MAX });
+    nearest(name, known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default()
 }
 
 /// With SO_REUSEPORT the kernel would let two listeners share an address and split its connections between them.

@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
             Some(b'"') => Value::String(self.read::<Text>(raw, offset)?.0),
             Some(b't' | b'f') => Value::Bool(self.read(raw, offset)?),
             Some(b'n') => Value::Null,
-            _ => self.number(raw, offset)?,
+            _ => Self::number(raw, offset)?,
         };
         Ok(Node { offset, value })
     }
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn number(&self, raw: &'a RawValue, offset: usize) -> Result<Value<'a>, SyntaxError> {
+    fn number(raw: &'a RawValue, offset: usize) -> Result<Value<'a>, SyntaxError> {
         let whole = !raw.get().contains(['.', 'e', 'E']);
         if whole {
             let too_large = |_| SyntaxError {
@@ -79,7 +79,9 @@ impl<'a> Reader<'a> {
             };
             return Ok(Value::Integer(raw.get().parse().map_err(too_large)?));
         }
-        Ok(Value::Float(self.read(raw, offset)?))
+        // std's parser is exact to the last bit; serde_json's is only with a feature that all its users would pay for.
+        let not_a_number = |_| SyntaxError { offset: Some(offset), message: "not a number".to_owned() };
+        Ok(Value::Float(raw.get().parse().map_err(not_a_number)?))
     }
 
     fn read<T: Deserialize<'a>>(&self, raw: &'a RawValue, offset: usize) -> Result<T, SyntaxError> {
