@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use route::shown;
 
-use crate::checked::{Control, Gateway};
+use crate::checked::Gateway;
 use crate::path::At;
 use crate::raw;
 use crate::report::Problems;
@@ -60,11 +60,10 @@ pub fn gateway(raw: &raw::Gateway, files: Files, problems: &mut Problems) -> Opt
     let listeners = listener::listeners(raw, files, &root.key("listeners"), problems);
     let services = service::services(raw, &root.key("services"), problems);
     let tenants = tenant::tenants(&raw.tenants, &root.key("tenants"), problems);
-    if let (Some(Control::Admin { .. }), false) = (&control, problems.is_unread(&root.key("control"))) {
-        nothing_from_elsewhere(raw, &root, problems);
-    }
-    if files.folder.is_some() && raw.control.source == raw::ControlSource::File {
-        cluster_limits_need_redis(raw, &root, problems);
+    match raw.control.source {
+        raw::ControlSource::Admin => nothing_from_elsewhere(raw, &root, problems),
+        raw::ControlSource::File if files.folder.is_some() => cluster_limits_need_redis(raw, &root, problems),
+        raw::ControlSource::File => {}
     }
     Some(Gateway {
         server: server?,

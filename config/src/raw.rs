@@ -1,6 +1,6 @@
 //! The schema: what is written in TOML or JSON, key for key, with defaults filled in.
 //!
-//! Input: what [`read`](crate::read) finds in a file. Output: to [`check`](crate::check). A value here has the right kind
+//! Input: what the reader (`read.rs`) finds in a file. Output: to the checks (`check.rs`). A value here has the right kind
 //! (a number, a duration), no more; whether it makes sense is the checks' matter. The doc comments are the reference
 //! page `REFERENCE.md`: what a key is, its unit and bounds. An `Option` is a key that may be left out and then has no
 //! value; 0 stands for "off" where that is said.
