@@ -60,6 +60,7 @@ proptest! {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "the time that it takes is what is tested")]
 fn ten_thousand_services_are_checked_quickly() {
     let service = |n: usize| {
         format!(
