@@ -253,11 +253,12 @@ fn is_kept_from_trusted(name: &str) -> bool {
 /// X-Forwarded-*, Forwarded (RFC 7239), X-Request-Id and Via (RFC 9110 7.6.3).
 fn write_forwarding(out: &mut Vec<u8>, head: &RequestHead, meta: &RequestMeta, rules: &RuleSet, hop: &Hop) {
     let said = if hop.trusted && meta.forwarded { head.fields } else { &[] };
-    let peer = hop.peer.to_canonical();
+    let address = hop.peer.to_canonical();
+    let peer = IpText::new(address);
     if !rules.makes(Made::ForwardedFor) {
         out.extend_from_slice(b"X-Forwarded-For: ");
         write_joined(out, said, Known::ForwardedFor);
-        write_ip(out, peer);
+        out.extend_from_slice(peer.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
     let proto = if hop.https { "https" } else { "http" };
@@ -270,7 +271,7 @@ fn write_forwarding(out: &mut Vec<u8>, head: &RequestHead, meta: &RequestMeta, r
     if !rules.makes(Made::Forwarded) {
         out.extend_from_slice(b"Forwarded: ");
         write_joined(out, said, Known::Forwarded);
-        write_forwarded_element(out, peer, meta.host, proto);
+        write_forwarded_element(out, &peer, address.is_ipv6(), meta.host, proto);
     }
     if !rules.makes(Made::RequestId) && !hop.request_id.is_empty() {
         write_field(out, "X-Request-Id", hop.request_id.as_bytes());
@@ -281,14 +282,10 @@ fn write_forwarding(out: &mut Vec<u8>, head: &RequestHead, meta: &RequestMeta, r
 }
 
 /// RFC 7239 4 and 6: IPv6 addresses, and hosts for their ports, are quoted.
-fn write_forwarded_element(out: &mut Vec<u8>, peer: IpAddr, host: &str, proto: &str) {
-    if peer.is_ipv6() {
-        out.extend_from_slice(b"for=\"[");
-        write_ip(out, peer);
-        out.extend_from_slice(b"]\"");
-    } else {
-        out.extend_from_slice(b"for=");
-        write_ip(out, peer);
+fn write_forwarded_element(out: &mut Vec<u8>, peer: &IpText, ipv6: bool, host: &str, proto: &str) {
+    let (open, close): (&[u8], &[u8]) = if ipv6 { (b"for=\"[", b"]\"") } else { (b"for=", b"") };
+    for part in [open, peer.as_bytes(), close] {
+        out.extend_from_slice(part);
     }
     if !host.is_empty() {
         out.extend_from_slice(b";host=\"");
@@ -342,19 +339,55 @@ fn write_joined(out: &mut Vec<u8>, fields: &[Field], known: Known) {
     }
 }
 
-fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        // Without the formatting machinery, which costs as much as all else together.
-        IpAddr::V4(address) => {
-            for (index, octet) in address.octets().into_iter().enumerate() {
-                if index != 0 {
-                    out.push(b'.');
+/// An address as text, without the formatting machinery where it is IPv4: that costs as much as all else together.
+struct IpText {
+    bytes: [u8; IP_TEXT_BYTES_MAX],
+    len: usize,
+}
+
+/// `ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff`
+const IP_TEXT_BYTES_MAX: usize = 39;
+
+impl IpText {
+    #[inline]
+    fn new(address: IpAddr) -> Self {
+        let mut text = IpText { bytes: [0; IP_TEXT_BYTES_MAX], len: 0 };
+        match address {
+            IpAddr::V4(address) => {
+                for (index, octet) in address.octets().into_iter().enumerate() {
+                    if index != 0 {
+                        text.push(b'.');
+                    }
+                    if octet >= 100 {
+                        text.push(b'0' + octet / 100);
+                    }
+                    if octet >= 10 {
+                        text.push(b'0' + octet / 10 % 10);
+                    }
+                    text.push(b'0' + octet % 10);
                 }
-                out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+            }
+            IpAddr::V6(address) => {
+                let mut rest = &mut text.bytes[..];
+                // It fits: an IPv6 address that embeds an IPv4 one is shorter.
+                let written = write!(rest, "{address}");
+                debug_assert!(written.is_ok());
+                text.len = IP_TEXT_BYTES_MAX - rest.len();
             }
         }
-        // Writing to a vector cannot fail.
-        IpAddr::V6(address) => drop(write!(out, "{address}")),
+        text
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        if let Some(end) = self.bytes.get_mut(self.len) {
+            *end = byte;
+            self.len += 1;
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 

@@ -21,10 +21,11 @@ pub const fn is(byte: u8, class: u8) -> bool {
     CLASSES[byte as usize] & class != 0
 }
 
-/// True if every byte is of `class`. True for no bytes.
+/// True if every byte is of `class`. True for no bytes. Looks at all of them, since they nearly always are: a branch a
+/// byte costs more.
 #[inline]
 pub fn all(bytes: &[u8], class: u8) -> bool {
-    bytes.iter().all(|&byte| is(byte, class))
+    bytes.iter().fold(class, |all, &byte| all & CLASSES[usize::from(byte)]) != 0
 }
 
 /// True for a token: at least one character, all of them [`TOKEN`].

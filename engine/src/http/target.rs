@@ -79,19 +79,13 @@ impl<'b> Target<'b> {
     }
 }
 
-/// Splits at the first `?` and checks every character, in one scan.
+/// Splits at the first `?`, every character checked.
 #[inline]
 fn path_and_query(target: &str) -> Result<(&str, Option<&str>), TargetError> {
-    let mut question = None;
-    for (at, &byte) in target.as_bytes().iter().enumerate() {
-        if !syntax::is(byte, TARGET) {
-            return Err(TargetError("character in the request-target that RFC 3986 does not allow"));
-        }
-        if byte == b'?' && question.is_none() {
-            question = Some(at);
-        }
+    if !syntax::all(target.as_bytes(), TARGET) {
+        return Err(TargetError("character in the request-target that RFC 3986 does not allow"));
     }
-    Ok(match question {
+    Ok(match memchr::memchr(b'?', target.as_bytes()) {
         Some(at) => (&target[..at], Some(&target[at + 1..])),
         None => (target, None),
     })

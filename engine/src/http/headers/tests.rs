@@ -158,6 +158,21 @@ fn ipv6_peers_https_and_missing_hosts() {
 }
 
 #[test]
+fn addresses_are_written_as_the_standard_library_writes_them() {
+    let longest = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+    for text in
+        ["0.0.0.0", "9.10.99.100", "255.199.200.101", "::", "::1", "::1.2.3.4", "2001:db8::a:0:1", longest]
+    {
+        let address: IpAddr = text.parse().unwrap();
+        assert_eq!(IpText::new(address).as_bytes(), address.to_string().as_bytes());
+    }
+    for octet in 0..=255u8 {
+        let address = IpAddr::from([octet, 0, octet, 1]);
+        assert_eq!(IpText::new(address).as_bytes(), address.to_string().as_bytes());
+    }
+}
+
+#[test]
 fn upgrades_and_trailers_are_named_in_a_connection_of_our_own() {
     let upgrade = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n";
     let expected = format!("Host: a\r\n{MADE}Connection: upgrade\r\nUpgrade: websocket\r\n");
