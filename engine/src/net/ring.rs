@@ -159,7 +159,9 @@ impl Net {
         let mut waits_in_vain = 0;
         while !self.stopped.get() {
             let idle = !self.pushed.get();
-            self.enter(idle && waits_in_vain > 0)?;
+            // What was pushed is mostly sends, which complete as they are submitted: waiting costs nothing then, and
+            // saves the enter that would find out that there is nothing else.
+            self.enter(!idle || waits_in_vain > 0)?;
             let completed = self.turn();
             if completed > 0 || !idle {
                 waits_in_vain = 0;
