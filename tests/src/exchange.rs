@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::body::{self, Body};
-use crate::message::{Broken, Head, request_framing};
+use crate::message::{Head, request_framing};
 use crate::origin::Shared;
 use crate::wire::Wire;
 
@@ -61,9 +61,13 @@ impl<'a> Exchange<'a> {
         &self.head
     }
 
-    /// Reads the body to its end. One that is cut short reads as empty and ends the connection.
+    /// Reads the body to its end, after a 100 if one is expected. A body that is cut short reads as empty and ends the
+    /// connection.
     pub fn read_body(&mut self) -> &Body {
         if self.body.is_none() {
+            if self.head.fields.lists("expect", "100-continue") {
+                self.send("HTTP/1.1 100 Continue\r\n\r\n");
+            }
             let read = request_framing(&self.head.fields).and_then(|framing| self.wire.read_body(framing));
             let body = match read {
                 Ok((body, trailers)) => {
@@ -185,16 +189,5 @@ impl<'a> Exchange<'a> {
             self.read_body();
         }
         !self.ended && !self.head.fields.lists("connection", "close")
-    }
-
-    /// Reads the body, and says why it could not be read.
-    pub fn try_read_body(&mut self) -> Result<Body, Broken> {
-        let framing = request_framing(&self.head.fields)?;
-        let read = self.wire.read_body(framing);
-        self.ended |= read.is_err();
-        let (body, trailers) = read?;
-        self.shared.body_arrived(self.index, &body, &trailers);
-        self.body = Some(body.clone());
-        Ok(body)
     }
 }
