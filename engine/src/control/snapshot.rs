@@ -3,6 +3,7 @@
 //! Input: a checked [`Gateway`] and the resolved addresses of its nodes. Output: [`Snapshot`]. A shard makes its own
 //! state (balancers, pools, counters) from it and keeps what belongs to nodes and services that stayed.
 
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -12,6 +13,8 @@ use coregate_config::checked::{Gateway, Service};
 use crate::access::IpSet;
 use crate::http::headers::Rules;
 use crate::route::RouteTable;
+
+use super::resolve::Addresses;
 
 /// One compiled configuration.
 #[derive(Debug)]
@@ -59,4 +62,117 @@ pub struct NodeShared {
     pub connections: AtomicUsize,
     /// Of those, idle in pools.
     pub idle: AtomicUsize,
+}
+
+/// What a node is known by from one snapshot to the next.
+type NodeKey<'a> = (&'a str, SocketAddr);
+
+impl Snapshot {
+    /// Compiles a configuration. `is_live` tells of a service's node whether it takes traffic; what is counted of a
+    /// node goes on from the `previous` snapshot.
+    pub fn compile(
+        revision: u64,
+        gateway: Arc<Gateway>,
+        addresses: &Addresses,
+        is_live: impl Fn(&str, SocketAddr) -> bool,
+        previous: Option<&Self>,
+    ) -> Self {
+        let shared = previous.map(Self::shared).unwrap_or_default();
+        let plan = |service: &Service| {
+            let node = |(address, weight)| NodePlan {
+                address,
+                weight,
+                live: is_live(&service.name, address),
+                shared: shared.get(&(&*service.name, address)).map(|&it| Arc::clone(it)).unwrap_or_default(),
+            };
+            Arc::new(ServicePlan {
+                config: service.clone(),
+                rules: Rules::from(&service.headers),
+                nodes: service_nodes(service, addresses).into_iter().map(node).collect(),
+            })
+        };
+        Self {
+            revision,
+            routes: RouteTable::build(&gateway.services),
+            services: gateway.services.iter().map(plan).collect(),
+            trusted_proxies: IpSet::new(&gateway.server.trusted_proxies),
+            gateway,
+        }
+    }
+
+    fn shared(&self) -> HashMap<NodeKey<'_>, &Arc<NodeShared>> {
+        self.services
+            .iter()
+            .flat_map(|plan| plan.nodes.iter().map(|node| ((&*plan.config.name, node.address), &node.shared)))
+            .collect()
+    }
+}
+
+/// The addresses of a service's enabled nodes with their weights, in the order of the configuration. None for a
+/// service that is off. Where two nodes turn out to have one address, the first one stands.
+pub fn service_nodes(service: &Service, addresses: &Addresses) -> Vec<(SocketAddr, u32)> {
+    let mut seen = HashSet::new();
+    let enabled = service.nodes.iter().filter(|node| service.enabled && node.enabled);
+    enabled
+        .flat_map(|node| addresses.of(&node.address).iter().map(|&address| (address, node.weight)))
+        .filter(|&(address, _)| seen.insert(address))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    fn gateway(nodes: &str) -> Arc<Gateway> {
+        let toml = format!("[[services]]\nname = \"a\"\n[[services.routes]]\npath_prefix = \"/a\"\n{nodes}");
+        Arc::new(coregate_config::parse_toml(&toml, "test").unwrap())
+    }
+
+    fn node(port: u16) -> String {
+        format!("[[services.nodes]]\naddress = \"10.0.0.1:{port}\"\nweight = {port}\n")
+    }
+
+    fn ports(snapshot: &Snapshot) -> Vec<u16> {
+        snapshot.services[0].nodes.iter().map(|node| node.address.port()).collect()
+    }
+
+    #[test]
+    fn a_node_that_stays_keeps_its_counters() {
+        let compile = |revision, nodes: &str, previous: Option<&Snapshot>| {
+            Snapshot::compile(revision, gateway(nodes), &Addresses::default(), |_, _| true, previous)
+        };
+        let one = compile(1, &(node(1) + &node(2)), None);
+        one.services[0].nodes[1].shared.connections.store(7, Ordering::Relaxed);
+        let two = compile(2, &(node(3) + &node(2)), Some(&one));
+        assert_eq!(ports(&two), [3, 2]);
+        assert_eq!(two.services[0].nodes[0].shared.connections.load(Ordering::Relaxed), 0);
+        assert_eq!(two.services[0].nodes[1].shared.connections.load(Ordering::Relaxed), 7);
+        assert!(Arc::ptr_eq(&one.services[0].nodes[1].shared, &two.services[0].nodes[1].shared));
+    }
+
+    #[test]
+    fn disabled_and_unresolved_nodes_are_absent() {
+        let nodes = node(1)
+            + &node(2)
+            + "enabled = false\n"
+            + "[[services.nodes]]\naddress = \"one.test:80\"\n"
+            + &node(3);
+        let gateway = gateway(&nodes);
+        let mut addresses = Addresses::default();
+        let compile = |addresses: &Addresses| {
+            Snapshot::compile(1, Arc::clone(&gateway), addresses, |_, address| address.port() != 3, None)
+        };
+        assert_eq!(ports(&compile(&addresses)), [1, 3]);
+        assert_eq!(
+            compile(&addresses).services[0].nodes.iter().map(|it| it.live).collect::<Vec<_>>(),
+            [true, false]
+        );
+
+        addresses.retain(&gateway);
+        let answer = vec!["10.0.0.9:80".parse().unwrap(), "10.0.0.1:1".parse().unwrap()];
+        addresses.update(vec![(("one.test".to_owned(), 80), Ok(answer))]);
+        assert_eq!(ports(&compile(&addresses)), [1, 80, 3], "the same address twice is one node");
+    }
 }

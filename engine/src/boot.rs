@@ -1,0 +1,249 @@
+//! Start-up: everything that can be found wrong with this machine before the first request.
+//!
+//! Input: a checked [`Gateway`]. Output: a [`Boot`], which [`crate::control::run`] turns into a running process, or a
+//! [`BootError`] that says what was tried, what the system said and what would be right. Nothing here is on the
+//! request path; all of it runs once, on the main thread.
+//!
+//! | what | rule |
+//! |---|---|
+//! | io_uring, kernel, memlock | [`crate::net::probe`] |
+//! | CPUs | `server.cpus` must be allowed; else the first `server.shards` of those allowed ([`choose_seats`]) |
+//! | file descriptors | the soft limit is raised to the hard one; too few for `max_connections` is a warning |
+//! | listeners | one SO_REUSEPORT socket a shard; a port that somebody else holds is an error ([`listeners`]) |
+//! | ops address | bound now, served by the control thread |
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::thread::JoinHandle;
+
+use coregate_config::checked::{Control, Gateway, Server};
+use tracing::{info, warn};
+
+use crate::control::listeners::{self, OpenError, OpenListener};
+use crate::control::reload::Watch;
+use crate::net::StartError;
+use crate::shard::ShardSeed;
+
+/// Starts a shard's thread: [`crate::shard::spawn`], or a stand-in in tests.
+pub type SpawnShard = fn(ShardSeed) -> io::Result<JoinHandle<()>>;
+
+/// All that the control thread needs to start.
+pub struct Boot {
+    /// What to run.
+    pub gateway: Gateway,
+    /// Where it came from.
+    pub source: Source,
+    /// One for each shard: the CPU it is pinned to; `None` = not pinned.
+    pub seats: Vec<Option<usize>>,
+    /// The enabled listeners, each with one socket a shard.
+    pub listeners: Vec<OpenListener>,
+    /// The ops server's socket.
+    pub ops: Option<TcpListener>,
+    /// Starts a shard.
+    pub spawn_shard: SpawnShard,
+}
+
+/// Where the configuration came from.
+#[derive(Debug)]
+pub enum Source {
+    /// A file; it is watched.
+    File(Watch),
+    /// The built-in demonstration; there is nothing to reload.
+    BuiltIn,
+}
+
+/// Why the process cannot start.
+#[derive(Debug)]
+pub enum BootError {
+    /// The kernel or its settings forbid what the engine is built on.
+    Machine(StartError),
+    /// `server.cpus` or `server.shards` cannot be had.
+    Cpus(String),
+    /// A listener could not be opened.
+    Listener(OpenError),
+    /// The ops address could not be opened.
+    Ops {
+        /// `server.ops_address`
+        address: SocketAddr,
+        /// What is wrong with it and what would be right.
+        why: String,
+    },
+    /// The configuration asks for something that this build cannot do.
+    Unsupported(&'static str),
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Machine(error) => error.fmt(f),
+            Self::Cpus(why) => f.write_str(why),
+            Self::Listener(error) => error.fmt(f),
+            Self::Ops { address, why } => write!(f, "server.ops_address = \"{address}\": {why}"),
+            Self::Unsupported(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for BootError {}
+
+/// Checks the machine, chooses CPUs and opens every socket.
+pub fn prepare(gateway: Gateway, source: Source, spawn_shard: SpawnShard) -> Result<Boot, BootError> {
+    if gateway.control != Control::File {
+        return Err(BootError::Unsupported(
+            "control.source = \"admin\": this build reads its configuration from a file only; use \"file\"",
+        ));
+    }
+    crate::net::probe().map_err(BootError::Machine)?;
+    let seats = choose_seats(&gateway.server, &allowed_cpus()).map_err(BootError::Cpus)?;
+    raise_descriptor_limit(gateway.server.max_connections);
+    let ops = gateway.server.ops_address.map(open_ops).transpose()?;
+    let enabled = gateway.listeners.iter().filter(|listener| listener.enabled);
+    let listeners = listeners::open_all(enabled, seats.len(), &[]).map_err(BootError::Listener)?;
+    Ok(Boot { gateway, source, seats, listeners, ops, spawn_shard })
+}
+
+/// The CPUs that this process may use, ascending.
+fn allowed_cpus() -> Vec<usize> {
+    let mut cpus: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+    cpus.sort_unstable();
+    cpus
+}
+
+/// Which CPU each shard sits on. More shards than CPUs are allowed: then none is pinned, as two that are pinned to one
+/// CPU would take turns however idle the others are.
+fn choose_seats(server: &Server, allowed: &[usize]) -> Result<Vec<Option<usize>>, String> {
+    let Some(first_bad) = server.cpus.iter().find(|cpu| !allowed.contains(cpu)) else {
+        return Ok(choose_allowed(server, allowed));
+    };
+    Err(format!(
+        "server.cpus: this process may not use CPU {first_bad}; it may use {} (see taskset -p, cpuset.cpus of its \
+         control group, or CPUAffinity= of its unit)",
+        ranges(allowed)
+    ))
+}
+
+fn choose_allowed(server: &Server, allowed: &[usize]) -> Vec<Option<usize>> {
+    if !server.cpus.is_empty() {
+        return server.cpus.iter().copied().map(Some).collect();
+    }
+    let wanted = if server.shards == 0 { allowed.len().max(1) } else { server.shards };
+    if wanted > allowed.len() {
+        warn!(
+            shards = wanted,
+            cpus = %ranges(allowed),
+            "server.shards is more than the CPUs that this process may use: shards are not pinned"
+        );
+        return vec![None; wanted];
+    }
+    allowed.iter().copied().map(Some).take(wanted).collect()
+}
+
+/// `0-3,8` for people.
+fn ranges(cpus: &[usize]) -> String {
+    let mut parts: Vec<(usize, usize)> = Vec::new();
+    for &cpu in cpus {
+        match parts.last_mut() {
+            Some((_, last)) if *last + 1 == cpu => *last = cpu,
+            _ => parts.push((cpu, cpu)),
+        }
+    }
+    if parts.is_empty() {
+        return "none that could be found out".to_owned();
+    }
+    let show = |(first, last): (usize, usize)| {
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    parts.into_iter().map(show).collect::<Vec<_>>().join(",")
+}
+
+/// Raises the soft limit of open files to the hard one, and says so when even that is little.
+fn raise_descriptor_limit(max_connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let before = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: before.maximum, maximum: before.maximum };
+    let limit = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => before.maximum,
+        Err(error) => {
+            warn!(%error, "the limit of open files could not be raised to its hard limit");
+            before.current
+        }
+    };
+    let limit = limit.unwrap_or(u64::MAX);
+    if let Some(needed) = too_few_descriptors(limit, max_connections) {
+        warn!(
+            limit,
+            needed,
+            max_connections,
+            "fewer open files are allowed than twice server.max_connections (a client and a node each): connections \
+             will wait in the backlog when they run out; raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower \
+             server.max_connections"
+        );
+    } else {
+        info!(limit, "open files");
+    }
+}
+
+fn too_few_descriptors(limit: u64, max_connections: usize) -> Option<u64> {
+    let needed = u64::try_from(max_connections).unwrap_or(u64::MAX).saturating_mul(2);
+    (limit < needed).then_some(needed)
+}
+
+fn open_ops(address: SocketAddr) -> Result<TcpListener, BootError> {
+    TcpListener::bind(address)
+        .map_err(|error| BootError::Ops { address, why: listeners::explain_bind(address, &error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(toml: &str) -> Server {
+        coregate_config::parse_toml(&format!("[server]\n{toml}"), "test").unwrap().server
+    }
+
+    #[test]
+    fn one_shard_for_each_allowed_cpu_by_default() {
+        assert_eq!(choose_seats(&server(""), &[1, 4, 5]), Ok(vec![Some(1), Some(4), Some(5)]));
+    }
+
+    #[test]
+    fn the_first_allowed_cpus_for_fewer_shards() {
+        assert_eq!(choose_seats(&server("shards = 2"), &[3, 4, 5]), Ok(vec![Some(3), Some(4)]));
+    }
+
+    #[test]
+    fn exactly_the_cpus_named() {
+        assert_eq!(choose_seats(&server("cpus = [5, 3]"), &[3, 4, 5]), Ok(vec![Some(5), Some(3)]));
+    }
+
+    #[test]
+    fn a_cpu_that_is_not_allowed_is_an_error_that_lists_those_that_are() {
+        let error = choose_seats(&server("cpus = [0, 9]"), &[0, 1, 2, 3, 8]).unwrap_err();
+        assert!(error.contains("CPU 9"), "{error}");
+        assert!(error.contains("0-3,8"), "{error}");
+    }
+
+    #[test]
+    fn more_shards_than_cpus_are_not_pinned() {
+        assert_eq!(choose_seats(&server("shards = 3"), &[0, 1]), Ok(vec![None; 3]));
+    }
+
+    #[test]
+    fn without_any_known_cpu_one_shard_runs_unpinned() {
+        assert_eq!(choose_seats(&server(""), &[]), Ok(vec![None]));
+    }
+
+    #[test]
+    fn two_descriptors_a_connection() {
+        assert_eq!(too_few_descriptors(19, 10), Some(20));
+        assert_eq!(too_few_descriptors(20, 10), None);
+        assert_eq!(too_few_descriptors(u64::MAX, usize::MAX), None);
+    }
+
+    #[test]
+    fn this_process_may_use_some_cpu() {
+        assert!(!allowed_cpus().is_empty());
+    }
+}

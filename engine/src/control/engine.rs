@@ -1,0 +1,411 @@
+//! The state of the control thread, and what each message does to it.
+//!
+//! Input: messages, one at a time, with `now`. Output: orders to the shards, tasks that send messages back, log lines.
+//! No method waits for anything but [`Engine::start`]. Owner: the loop in [`super::serve`].
+//!
+//! Invariants: `snapshot` is what was last sent to the shards; its revision counts up by one. What is wrong with a new
+//! configuration changes nothing. The set of nodes that the checker knows is that of `snapshot`.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use coregate_config::checked::{Gateway, NodeAddress};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use super::flow::Flow;
+use super::health_checks::{Checker, Subject};
+use super::listeners::{self, OpenListener};
+use super::reload::{self, Held, LoadError, Loaded, Watch};
+use super::resolve::{self, Addresses};
+use super::shards::{self, Seed, Shards};
+use super::snapshot::{self, Snapshot};
+use super::{Event, health_checks};
+use crate::boot::{Boot, Source};
+use crate::clock;
+use crate::message::{FromShard, NodesChanged, ToShard};
+
+/// How long after the drain deadline a shard may take to say that it is done.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
+
+/// All that the control thread knows.
+pub struct Engine {
+    /// What was last sent to the shards.
+    pub snapshot: Arc<Snapshot>,
+    /// The health of all nodes.
+    pub checker: Checker,
+    /// What the shards counted.
+    pub flow: Flow,
+    /// How often the configuration was read again.
+    pub reloads: Reloads,
+    /// The listeners whose sockets the shards have.
+    pub listeners: Vec<Held>,
+    /// The links to the shards.
+    pub shards: Shards,
+    addresses: Addresses,
+    watch: Option<Watch>,
+    loading: Loading,
+    /// Names are being looked up.
+    looking_up: bool,
+    stopping: Option<Stopping>,
+    events: mpsc::Sender<Event>,
+}
+
+/// How often the configuration was read again, by what came of it.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    /// It is in force.
+    pub applied: u64,
+    /// It was refused.
+    pub refused: u64,
+    /// Why the last one was refused; `None` if it was applied.
+    pub last_error: Option<String>,
+}
+
+/// Whether the configuration is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loading {
+    No,
+    Yes,
+    /// It is, and it has changed since that began.
+    Again,
+}
+
+/// The process is on its way out.
+#[derive(Debug)]
+struct Stopping {
+    /// When shards that have not answered are not waited for any more.
+    gives_up_at: Instant,
+    cut: u64,
+    ending: Option<Ending>,
+}
+
+/// How the process ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything in flight was finished, apart from so many exchanges.
+    Drained {
+        /// Exchanges that the deadline cut.
+        cut: u64,
+    },
+    /// At once, with this exit code.
+    Cut {
+        /// 128 + the signal's number.
+        code: u8,
+    },
+    /// A shard's thread has ended by itself.
+    ShardDied {
+        /// Which.
+        shard: usize,
+    },
+}
+
+impl Engine {
+    /// Looks up names, compiles the first snapshot and starts the shards. Gives back the ops server's socket.
+    pub async fn start(
+        boot: Boot,
+        reports: &mpsc::Sender<FromShard>,
+        events: mpsc::Sender<Event>,
+    ) -> io::Result<(Self, Option<TcpListener>)> {
+        let Boot { gateway, source, seats, listeners, ops, spawn_shard } = boot;
+        let now = clock::read();
+        let mut addresses = Addresses::default();
+        addresses.retain(&gateway);
+        addresses.update(resolve::look_up(addresses.names()).await);
+        let mut checker = Checker::new(events.clone(), u64::from(std::process::id()));
+        checker.reconfigure(subjects(&gateway, &addresses), now);
+        let mut flow = Flow::new(seats.len(), gateway.stats.interval, now);
+        flow.retain(gateway.services.iter().map(|service| Arc::clone(&service.name)));
+        let gateway = Arc::new(gateway);
+        let snapshot = Arc::new(Snapshot::compile(1, gateway, &addresses, |_, _| true, None));
+        let held = listeners.iter().map(as_held).collect();
+        log_listeners(&listeners);
+        let shards = Shards::spawn(Seed {
+            spawn: spawn_shard,
+            seats: &seats,
+            server: &snapshot.gateway.server,
+            snapshot: &snapshot,
+            opened: shards::deal(listeners, seats.len()),
+            reports,
+            events: &events,
+        })?;
+        info!(shards = shards.count(), revision = 1, "started");
+        let watch = match source {
+            Source::File(watch) => Some(watch),
+            Source::BuiltIn => None,
+        };
+        let engine = Self {
+            snapshot,
+            checker,
+            flow,
+            reloads: Reloads::default(),
+            listeners: held,
+            shards,
+            addresses,
+            watch,
+            loading: Loading::No,
+            looking_up: false,
+            stopping: None,
+            events,
+        };
+        Ok((engine, ops))
+    }
+
+    /// Why /readyz does not answer 200; `None` if it does.
+    pub fn not_ready(&self) -> Option<String> {
+        if self.stopping.is_some() {
+            return Some("the process is stopping".to_owned());
+        }
+        let waiting = self.shards.not_ready();
+        (!waiting.is_empty()).then(|| format!("shards {waiting:?} have no configuration in force yet"))
+    }
+
+    /// Where a node is; nowhere, if it is a name that is not resolved.
+    pub fn addresses_of<'a>(&'a self, address: &'a NodeAddress) -> &'a [SocketAddr] {
+        self.addresses.of(address)
+    }
+
+    /// What a shard has to say.
+    pub fn on_report(&mut self, report: FromShard, now: Instant) {
+        match report {
+            FromShard::NodeFailed { service, node } => {
+                let changed = self.checker.on_passive_failure(&service, node, now);
+                self.tell_nodes(changed);
+            }
+            FromShard::Delta { shard, delta } => self.flow.add(shard, &delta, now),
+            FromShard::Applied { shard, revision } => self.shards.on_applied(shard, revision),
+            FromShard::Drained { shard, cut } => {
+                self.shards.on_drained(shard);
+                if let Some(stopping) = &mut self.stopping {
+                    stopping.cut += cut;
+                    if stopping.ending.is_none() && self.shards.not_drained().is_empty() {
+                        stopping.ending = Some(Ending::Drained { cut: stopping.cut });
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a task has to say.
+    pub fn on_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Loaded(loaded) => self.on_loaded(*loaded, now),
+            Event::Resolved(answers) => {
+                self.looking_up = false;
+                if self.addresses.update(answers) && self.stopping.is_none() {
+                    self.apply(Arc::clone(&self.snapshot.gateway), Vec::new(), now);
+                }
+            }
+            Event::Checked(result) => self.on_checked(&result, now),
+            // A shard that is told to drain may stop listening to orders.
+            Event::ShardGone(shard) if self.stopping.is_none() => self.end_with_dead(shard, now),
+            Event::ShardGone(_) => {}
+        }
+    }
+
+    /// Each [`reload::POLL`].
+    pub fn on_poll(&mut self, now: Instant) {
+        self.flow.tick(now);
+        self.shards.flush();
+        if let Some(shard) = self.shards.dead() {
+            self.end_with_dead(shard, now);
+        }
+        if self.watch.as_mut().is_some_and(Watch::poll) {
+            self.reload("the file has changed");
+        }
+    }
+
+    /// Looks all node names up again, unless that is going on.
+    pub fn look_up_names(&mut self) {
+        let names = self.addresses.names();
+        if names.is_empty() || std::mem::replace(&mut self.looking_up, true) {
+            return;
+        }
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let answers = resolve::look_up(names).await;
+            let _ = events.send(Event::Resolved(answers)).await;
+        });
+    }
+
+    /// Reads the configuration again. `why` is for the log.
+    pub fn reload(&mut self, why: &str) {
+        let Some(watch) = &mut self.watch else {
+            info!("{why}: nothing to reload, the configuration is built in");
+            return;
+        };
+        if self.stopping.is_some() {
+            info!("{why}: not reloading, the process is stopping");
+            return;
+        }
+        if self.loading != Loading::No {
+            self.loading = Loading::Again;
+            return;
+        }
+        self.loading = Loading::Yes;
+        watch.mark_read();
+        info!(file = %watch.path().display(), "{why}: reading the configuration again");
+        let path = watch.path().to_owned();
+        let known = self.addresses.names().into_iter().collect();
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let loaded = Box::new(reload::load(path, known).await);
+            let _ = events.send(Event::Loaded(loaded)).await;
+        });
+    }
+
+    /// SIGTERM or SIGINT: the first one drains, the second one ends it now.
+    pub fn stop(&mut self, signal: &str, code: u8, now: Instant) {
+        if let Some(stopping) = &mut self.stopping {
+            warn!("{signal} again: stopping at once");
+            stopping.ending = Some(Ending::Cut { code });
+            return;
+        }
+        let timeout = self.snapshot.gateway.server.drain_timeout;
+        let deadline = now + timeout;
+        info!(?timeout, "{signal}: draining; a second one stops at once");
+        self.stopping = Some(Stopping { gives_up_at: deadline + DRAIN_GRACE, cut: 0, ending: None });
+        self.shards.send_all(|| ToShard::Drain { deadline });
+    }
+
+    /// When [`Engine::give_up`] is due.
+    pub fn gives_up_at(&self) -> Option<Instant> {
+        self.stopping.as_ref().map(|stopping| stopping.gives_up_at)
+    }
+
+    /// The shards have had their time to drain.
+    pub fn give_up(&mut self) {
+        let waiting = self.shards.not_drained();
+        if let Some(stopping) = &mut self.stopping {
+            warn!(shards = ?waiting, "shards have not said that they are drained: not waiting for them");
+            stopping.ending.get_or_insert(Ending::Drained { cut: stopping.cut });
+        }
+    }
+
+    /// How the process ends, once that is known.
+    pub fn ending(&self) -> Option<Ending> {
+        self.stopping.as_ref().and_then(|stopping| stopping.ending.clone())
+    }
+
+    fn end_with_dead(&mut self, shard: usize, now: Instant) {
+        let stopping =
+            self.stopping.get_or_insert(Stopping { gives_up_at: now + DRAIN_GRACE, cut: 0, ending: None });
+        stopping.ending.get_or_insert(Ending::ShardDied { shard });
+    }
+
+    fn on_checked(&mut self, result: &health_checks::CheckResult, now: Instant) {
+        let changed = self.checker.on_result(result, now);
+        self.tell_nodes(changed);
+    }
+
+    fn tell_nodes(&mut self, changed: Option<NodesChanged>) {
+        if let Some(changed) = changed.map(Arc::new) {
+            self.shards.send_all(|| ToShard::Nodes(Arc::clone(&changed)));
+        }
+    }
+
+    fn on_loaded(&mut self, loaded: Result<Loaded, LoadError>, now: Instant) {
+        let again = std::mem::replace(&mut self.loading, Loading::No) == Loading::Again;
+        match loaded.map_err(|error| describe(&error)).and_then(|loaded| self.take_over(loaded, now)) {
+            Ok(()) => {
+                self.reloads.applied += 1;
+                self.reloads.last_error = None;
+            }
+            Err(why) => {
+                error!(
+                    revision = self.snapshot.revision,
+                    "the new configuration is refused, nothing changed"
+                );
+                self.reloads.refused += 1;
+                self.reloads.last_error = Some(why);
+            }
+        }
+        if again {
+            self.reload("it was asked for meanwhile");
+        }
+    }
+
+    /// All or nothing: opens new listeners, then hands the configuration to the shards.
+    fn take_over(&mut self, loaded: Loaded, now: Instant) -> Result<(), String> {
+        if self.stopping.is_some() {
+            return Err("the process is stopping".to_owned());
+        }
+        let Loaded { gateway, answers } = loaded;
+        let held: Vec<SocketAddr> = self.listeners.iter().map(|held| held.bound).collect();
+        let to_open = reload::to_open(&gateway, &self.listeners);
+        let opened = listeners::open_all(to_open, self.shards.count(), &held).map_err(|error| {
+            error!("{error}");
+            error.to_string()
+        })?;
+        let running = Arc::clone(&self.snapshot.gateway);
+        let restart = reload::needs_restart(&running, &gateway);
+        if !restart.is_empty() {
+            warn!(keys = restart.join(", "), "these settings need a restart; they stay as they were");
+        }
+        self.listeners = reload::to_keep(&gateway, &self.listeners);
+        self.listeners.extend(opened.iter().map(as_held));
+        self.addresses.retain(&gateway);
+        self.addresses.update(answers);
+        log_listeners(&opened);
+        self.apply(Arc::new(reload::keep_running_settings(&running, gateway)), opened, now);
+        Ok(())
+    }
+
+    fn apply(&mut self, gateway: Arc<Gateway>, opened: Vec<OpenListener>, now: Instant) {
+        self.checker.reconfigure(subjects(&gateway, &self.addresses), now);
+        self.flow.retain(gateway.services.iter().map(|service| Arc::clone(&service.name)));
+        let checker = &self.checker;
+        let is_live = |service: &str, node| checker.is_live(service, node);
+        let revision = self.snapshot.revision + 1;
+        self.snapshot =
+            Arc::new(Snapshot::compile(revision, gateway, &self.addresses, is_live, Some(&self.snapshot)));
+        self.shards.send_snapshot(&self.snapshot, shards::deal(opened, self.shards.count()));
+        info!(revision, "configuration applied");
+    }
+}
+
+fn subjects(gateway: &Gateway, addresses: &Addresses) -> Vec<Subject> {
+    let enabled = gateway.services.iter().filter(|service| service.enabled);
+    enabled
+        .map(|service| Subject {
+            service: Arc::clone(&service.name),
+            check: service.health_check.clone(),
+            nodes: snapshot::service_nodes(service, addresses)
+                .into_iter()
+                .map(|(address, _)| address)
+                .collect(),
+        })
+        .collect()
+}
+
+fn as_held(listener: &OpenListener) -> Held {
+    Held { name: Arc::clone(&listener.name), configured: listener.configured, bound: listener.bound }
+}
+
+fn log_listeners(listeners: &[OpenListener]) {
+    for listener in listeners {
+        info!(listener = &*listener.name, address = %listener.bound, "listening");
+    }
+}
+
+/// Logs every error; what is left of them for the API is one text.
+fn describe(error: &LoadError) -> String {
+    match error {
+        LoadError::Invalid(report) => {
+            for problem in &report.errors {
+                error!("{problem}");
+            }
+            report.to_string()
+        }
+        LoadError::Panicked => {
+            let why = "the configuration's checks have panicked, which is a bug of coregate";
+            error!("{why}");
+            why.to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

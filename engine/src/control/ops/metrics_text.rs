@@ -1,0 +1,206 @@
+//! `/metrics`: what the control thread knows, in the Prometheus text format.
+//!
+//! Families and their order are those of [`crate::metrics`]. Endings that have never happened are left out.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::account::{Cause, Counters, Phase, ShardCounters};
+use crate::control::engine::Engine;
+use crate::control::flow::Series;
+use crate::control::snapshot::{NodePlan, ServicePlan};
+use crate::metrics::{self as m, Family, Samples, Text};
+
+/// Classes of answers, as [`Counters::answers`] counts them.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Everything.
+pub fn render(engine: &Engine) -> String {
+    let mut text = Text::default();
+    text.family(m::BUILD_INFO, |samples| {
+        samples.add(&[("version", m::VERSION), ("commit", m::COMMIT.unwrap_or("unknown"))], 1);
+    });
+    text.single(m::READY, u8::from(engine.not_ready().is_none()));
+    text.single(m::CONFIG_REVISION, engine.snapshot.revision);
+    text.family(m::CONFIG_RELOADS, |samples| {
+        samples.add(&[("result", "applied")], engine.reloads.applied);
+        samples.add(&[("result", "refused")], engine.reloads.refused);
+    });
+    site(&mut text, &engine.flow.site);
+    services(&mut text, engine);
+    nodes(&mut text, engine);
+    shards(&mut text, &engine.flow.shards);
+    process(&mut text);
+    text.into_string()
+}
+
+fn site(text: &mut Text, site: &Series) {
+    let total = &site.total;
+    text.single(m::REQUESTS, total.requests);
+    text.single(m::REQUESTS_PER_SECOND, site.requests_per_second);
+    text.family(m::RESPONSES, |samples| {
+        for (class, count) in CLASSES.into_iter().zip(total.answers) {
+            samples.add(&[("class", class)], count);
+        }
+    });
+    text.family(m::ENDINGS, |samples| {
+        for (cause, phases) in Cause::ALL.into_iter().zip(&total.endings) {
+            for (phase, &count) in Phase::ALL.into_iter().zip(phases).filter(|(_, count)| **count > 0) {
+                samples.add(&[("cause", cause.as_str()), ("phase", phase.as_str())], count);
+            }
+        }
+    });
+    text.single(m::RECEIVED_BYTES, total.bytes_in);
+    text.single(m::SENT_BYTES, total.bytes_out);
+}
+
+fn services(text: &mut Text, engine: &Engine) {
+    let services = &engine.flow.services;
+    let mut each = |family: Family, value: fn(&mut Samples, &str, &Series)| {
+        text.family(family, |samples| {
+            for (name, series) in services {
+                value(samples, name, series);
+            }
+        });
+    };
+    each(m::SERVICE_REQUESTS, |samples, service, series| {
+        samples.add(&[("service", service)], series.total.requests);
+    });
+    each(m::SERVICE_REQUESTS_PER_SECOND, |samples, service, series| {
+        samples.add(&[("service", service)], series.requests_per_second);
+    });
+    each(m::SERVICE_RESPONSES, |samples, service, series| {
+        for (class, count) in CLASSES.into_iter().zip(series.total.answers) {
+            samples.add(&[("service", service), ("class", class)], count);
+        }
+    });
+    each(m::SERVICE_ENDINGS, |samples, service, series| {
+        for (cause, count) in by_cause(&series.total).filter(|(_, count)| *count > 0) {
+            samples.add(&[("service", service), ("cause", cause.as_str())], count);
+        }
+    });
+    each(m::SERVICE_RECEIVED_BYTES, |samples, service, series| {
+        samples.add(&[("service", service)], series.total.bytes_in);
+    });
+    each(m::SERVICE_SENT_BYTES, |samples, service, series| {
+        samples.add(&[("service", service)], series.total.bytes_out);
+    });
+}
+
+fn by_cause(counters: &Counters) -> impl Iterator<Item = (Cause, u64)> {
+    Cause::ALL.into_iter().zip(&counters.endings).map(|(cause, phases)| (cause, phases.iter().sum()))
+}
+
+fn nodes(text: &mut Text, engine: &Engine) {
+    let mut each = |family: Family, value: &dyn Fn(&ServicePlan, &NodePlan) -> usize| {
+        text.family(family, |samples| {
+            for plan in engine.snapshot.services.iter().map(Arc::as_ref) {
+                for node in &plan.nodes {
+                    let address = node.address.to_string();
+                    samples.add(&[("service", &plan.config.name), ("node", &address)], value(plan, node));
+                }
+            }
+        });
+    };
+    each(m::NODE_UP, &|plan, node| usize::from(engine.checker.is_live(&plan.config.name, node.address)));
+    each(m::NODE_CONNECTIONS, &|_, node| node.shared.connections.load(Ordering::Relaxed));
+    each(m::NODE_IDLE_CONNECTIONS, &|_, node| node.shared.idle.load(Ordering::Relaxed));
+}
+
+fn shards(text: &mut Text, shards: &[ShardCounters]) {
+    type Value = fn(&ShardCounters) -> u64;
+    let families: [(Family, Value); 11] = [
+        (m::SHARD_CONNECTIONS, |shard| shard.connections),
+        (m::SHARD_ACCEPTED, |shard| shard.accepted),
+        (m::SHARD_REJECTED, |shard| shard.rejected),
+        (m::SHARD_POOL_IDLE, |shard| shard.pool_idle),
+        (m::SHARD_POOL_OPENED, |shard| shard.pool_opened),
+        (m::SHARD_POOL_REUSED, |shard| shard.pool_reused),
+        (m::SHARD_RETRIES, |shard| shard.retries),
+        (m::SHARD_PANICS, |shard| shard.panics),
+        (m::SHARD_BUFFERS, |shard| shard.buffers),
+        (m::SHARD_BUFFERS_LENT, |shard| shard.buffers_lent),
+        (m::SHARD_BUFFERS_EXHAUSTED, |shard| shard.buffers_exhausted),
+    ];
+    for (family, value) in families {
+        text.family(family, |samples| {
+            for (index, shard) in shards.iter().enumerate() {
+                samples.add(&[("shard", &index.to_string())], value(shard));
+            }
+        });
+    }
+}
+
+/// The process as the kernel counts it (proc_pid_stat(5)); what cannot be read is left out.
+fn process(text: &mut Text) {
+    if let Some(stat) = fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(parse_stat) {
+        text.single(m::PROCESS_CPU, stat.cpu_seconds);
+        text.single(m::PROCESS_MEMORY, stat.resident_bytes);
+        if let Some(booted) = fs::read_to_string("/proc/stat").ok().as_deref().and_then(boot_time) {
+            text.single(m::PROCESS_START, booted + stat.started_seconds);
+        }
+    }
+    if let Ok(descriptors) = fs::read_dir("/proc/self/fd") {
+        // Less the one that counts.
+        text.single(m::PROCESS_FDS, descriptors.count().saturating_sub(1));
+    }
+    if let Some(limit) = getrlimit(Resource::Nofile).current {
+        text.single(m::PROCESS_FDS_MAX, limit);
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Stat {
+    cpu_seconds: f64,
+    /// Since the machine was started.
+    started_seconds: f64,
+    resident_bytes: u64,
+}
+
+fn parse_stat(text: &str) -> Option<Stat> {
+    // The name of the process, in parentheses, may hold anything.
+    let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
+    let ticks_per_second = precise(rustix::param::clock_ticks_per_second());
+    // Fields 14, 15, 22 and 24 of the manual page; 3 is the first one left.
+    let user: u64 = fields.nth(11)?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    let started: u64 = fields.nth(6)?.parse().ok()?;
+    let pages: u64 = fields.nth(1)?.parse().ok()?;
+    Some(Stat {
+        cpu_seconds: precise(user + system) / ticks_per_second,
+        started_seconds: precise(started) / ticks_per_second,
+        resident_bytes: pages * rustix::param::page_size() as u64,
+    })
+}
+
+fn boot_time(text: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "clock ticks stay far below 2^52")]
+fn precise(ticks: u64) -> f64 {
+    ticks as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_kernel_says_of_a_process() {
+        let text = "7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 100 50 0 0 20 0 3 0 1000 4096 25 99 1 1\n";
+        let ticks = precise(rustix::param::clock_ticks_per_second());
+        let expected = Stat {
+            cpu_seconds: 150.0 / ticks,
+            started_seconds: 1000.0 / ticks,
+            resident_bytes: 25 * rustix::param::page_size() as u64,
+        };
+        assert_eq!(parse_stat(text), Some(expected));
+        assert_eq!(parse_stat(""), None);
+        assert_eq!(boot_time("cpu 1 2\nbtime 1700000000\n"), Some(1_700_000_000.0));
+        assert!(parse_stat(&fs::read_to_string("/proc/self/stat").unwrap()).is_some());
+    }
+}
