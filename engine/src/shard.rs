@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use coregate_config::checked::{Listener, Server};
+use coregate_config::checked::Listener;
 use glommio::{LocalExecutorBuilder, Placement};
 use tokio::sync::mpsc;
 
@@ -49,10 +49,6 @@ pub struct ShardSeed {
     pub shards: usize,
     /// Client connections that this shard may have.
     pub max_connections: usize,
-    /// How often counters are handed over.
-    pub interval: Duration,
-    /// The process's settings.
-    pub server: Server,
     /// The configuration to start with.
     pub snapshot: Arc<Snapshot>,
     /// This shard's listening sockets, by listener name.
@@ -168,9 +164,10 @@ async fn run(seed: ShardSeed) -> io::Result<()> {
         date: HttpDate::default(),
         net: net.clone(),
     });
+    let interval = seed.snapshot.gateway.stats.interval;
     shard.apply(seed.snapshot, seed.listeners);
     glommio::spawn_local(take_orders(shard.clone(), seed.orders)).detach();
-    glommio::spawn_local(report(shard.clone(), seed.interval)).detach();
+    glommio::spawn_local(report(shard.clone(), interval)).detach();
     glommio::spawn_local(sweep(shard)).detach();
     net.drive().await
 }

@@ -132,13 +132,13 @@ fn a_hundred_thousand_prefixes() {
 fn contains_time() {
     let ips: Vec<IpAddr> = numbers(3).take(10_000).map(|bits| IpAddr::V4(bits.into())).collect();
     for count in [10, 1000, 100_000] {
-        let started = Instant::now();
+        let started = crate::clock::read();
         let set = IpSet::build(&many(count));
         let built = started.elapsed();
         let mut best = Duration::MAX;
         let mut found = 0;
         for _ in 0..200 {
-            let started = Instant::now();
+            let started = crate::clock::read();
             found += ips.iter().filter(|&&ip| set.contains(ip)).count();
             best = best.min(started.elapsed() / 10_000);
         }

@@ -44,6 +44,7 @@ use tracing::{error, info};
 
 use crate::boot::Boot;
 use crate::clock;
+use crate::limits::REPORTS_QUEUED_MAX;
 use crate::message::FromShard;
 use engine::{Ending, Engine};
 use health_checks::CheckResult;
@@ -51,8 +52,6 @@ use ops::Question;
 use reload::{LoadError, Loaded};
 use resolve::{Answer, Name};
 
-/// Reports of the shards that may wait to be taken.
-const REPORTS_QUEUED_MAX: usize = 4096;
 /// Results of tasks that may wait to be taken; the tasks wait beyond that.
 const EVENTS_QUEUED_MAX: usize = 1024;
 /// Requests to the ops address that may wait for an answer; more are told to come back.

@@ -19,10 +19,8 @@ use super::listeners::OpenListener;
 use super::snapshot::Snapshot;
 use crate::boot::SpawnShard;
 use crate::message::{FromShard, ToShard};
+use crate::limits::ORDERS_QUEUED_MAX;
 use crate::shard::ShardSeed;
-
-/// Orders that a shard may have waiting before the backlog takes over.
-const ORDERS_QUEUED_MAX: usize = 256;
 
 /// A new listener's sockets, as one shard gets them.
 pub type Opened = Vec<(Arc<str>, OwnedFd)>;
@@ -72,7 +70,6 @@ impl Shards {
                 cpu,
                 shards,
                 max_connections: share(seed.server.max_connections, index, shards),
-                server: seed.server.clone(),
                 snapshot: Arc::clone(seed.snapshot),
                 listeners,
                 orders: receiver,

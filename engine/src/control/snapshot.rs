@@ -95,7 +95,7 @@ impl Snapshot {
             revision,
             routes: RouteTable::build(&gateway.services),
             services: gateway.services.iter().map(plan).collect(),
-            trusted_proxies: IpSet::new(&gateway.server.trusted_proxies),
+            trusted_proxies: IpSet::build(&gateway.server.trusted_proxies),
             gateway,
         }
     }

@@ -19,7 +19,7 @@ fn check(interval: Duration, unhealthy_after: u32, healthy_after: u32) -> Option
 }
 
 fn start() -> Instant {
-    Instant::now()
+    crate::clock::read()
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn simulation_of_leases() {
                 let demand =
                     per_second * if burst > 20.0 { 3.0 } else { 1000f64.min(200_000.0 / per_second) };
                 let seconds = (100_000.0 / demand).min(4.0).max(30.0 / per_second);
-                let start = Instant::now();
+                let start = crate::clock::read();
                 let bucket = Arc::new(Bucket::new(rate(per_second, burst), shards, start));
                 let mut leases: Vec<Lease> = (0..shards).map(|_| Lease::new(bucket.clone(), start)).collect();
                 let mut admitted = Vec::new();
@@ -152,7 +152,7 @@ fn simulation_of_leases() {
 fn simulation_of_clients() {
     let seed = new_seed();
     let mut random = Random(seed);
-    let start = Instant::now();
+    let start = crate::clock::read();
     let table = ClientTable::new(10_000, start);
     let limit = ClientLimit::new(1, rate(20.0, 40.0));
     let clients = 50;
@@ -177,7 +177,7 @@ fn simulation_of_clients() {
 
 #[test]
 fn threads_share_a_bucket() {
-    let start = Instant::now();
+    let start = crate::clock::read();
     let bucket = Arc::new(Bucket::new(rate(1000.0, 10_000.0), 4, start));
     let table = Arc::new(ClientTable::new(1000, start));
     let limit = ClientLimit::new(7, rate(1.0, 5_000.0));
@@ -207,7 +207,7 @@ fn threads_share_a_bucket() {
 
 #[test]
 fn refusals_say_when_to_come_again() {
-    let start = Instant::now();
+    let start = crate::clock::read();
     let mut lease = Lease::new(Arc::new(Bucket::new(rate(2.0, 3.0), 1, start)), start);
     assert_eq!(lease.quota(start), Quota { limit: 3, remaining: 3, reset: Duration::ZERO });
     for _ in 0..3 {
@@ -224,7 +224,7 @@ fn refusals_say_when_to_come_again() {
 
 #[test]
 fn what_an_idle_shard_holds_flows_back() {
-    let start = Instant::now();
+    let start = crate::clock::read();
     let bucket = Arc::new(Bucket::new(rate(10_000.0, 100.0), 2, start));
     let mut lease = Lease::new(bucket.clone(), start);
     let other = Lease::new(bucket.clone(), start);
@@ -241,7 +241,7 @@ fn what_an_idle_shard_holds_flows_back() {
 
 #[test]
 fn another_rate_keeps_the_tokens() {
-    let start = Instant::now();
+    let start = crate::clock::read();
     let old = Arc::new(Bucket::new(rate(10.0, 10.0), 1, start));
     let mut lease = Lease::new(old.clone(), start);
     (0..7).for_each(|_| assert_eq!(lease.admit(start), Decision::Admit));
@@ -253,7 +253,7 @@ fn another_rate_keeps_the_tokens() {
 
 #[test]
 fn clients_are_told_apart() {
-    let start = Instant::now();
+    let start = crate::clock::read();
     let table = ClientTable::new(1000, start);
     let (a, b) = (ClientLimit::new(1, rate(1.0, 1.0)), ClientLimit::new(2, rate(1.0, 1.0)));
     let admits = |limit, text| table.admit(limit, ip(text), start) == Decision::Admit;
@@ -272,7 +272,7 @@ fn clients_are_told_apart() {
 
 #[test]
 fn a_full_table_pushes_out_the_client_closest_to_full() {
-    let start = Instant::now();
+    let start = crate::clock::read();
     let table = ClientTable::new(1, start);
     let limit = ClientLimit::new(1, rate(1.0, 10.0));
     let client = |number: u8| IpAddr::from([10, 0, 0, number]);
@@ -292,7 +292,7 @@ fn a_full_table_pushes_out_the_client_closest_to_full() {
 
 #[test]
 fn a_flood_of_addresses_takes_no_memory_and_admits_each_once() {
-    let start = Instant::now();
+    let start = crate::clock::read();
     let table = ClientTable::new(800, start);
     let limit = ClientLimit::new(1, rate(0.1, 1.0));
     for number in 0..100_000u32 {
@@ -303,7 +303,7 @@ fn a_flood_of_addresses_takes_no_memory_and_admits_each_once() {
 
 #[test]
 fn a_day_has_its_quota_and_no_more() {
-    let start = Instant::now();
+    let start = crate::clock::read();
     let quota = Arc::new(DayQuota::new(1_000, 2, 20_000, 0));
     let (mut one, mut two) = (DayLease::new(quota.clone(), start), DayLease::new(quota.clone(), start));
     let today = Day { number: 20_000, ends: start + millis(5_000) };
@@ -334,7 +334,7 @@ proptest! {
         limit in any::<u64>(),
         number in any::<u32>(),
     ) {
-        let start = Instant::now();
+        let start = crate::clock::read();
         let bucket = Arc::new(Bucket::new(rate(per_second, burst), shards, start));
         let mut lease = Lease::new(bucket.clone(), start);
         let table = ClientTable::new(shards, start);
@@ -364,14 +364,14 @@ proptest! {
 #[test]
 #[ignore = "measures; run it in release"]
 fn admit_time() {
-    let start = Instant::now();
+    let start = crate::clock::read();
     let mut best = [Duration::MAX; 3];
     let table = ClientTable::new(1_000_000, start);
     for _ in 0..20 {
         let mut lease = Lease::new(Arc::new(Bucket::new(rate(1e6, 1e9), 4, start)), start);
         let limit = ClientLimit::new(1, rate(1e6, 1e9));
         let mut measure = |kind: usize, admit: &mut dyn FnMut(u32) -> Decision| {
-            let started = Instant::now();
+            let started = crate::clock::read();
             let admitted = (0..100_000).filter(|&n| admit(n) == Decision::Admit).count();
             best[kind] = best[kind].min(started.elapsed() / 100_000);
             assert_eq!(admitted, 100_000);

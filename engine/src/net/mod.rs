@@ -24,6 +24,7 @@
 //! | `probe.rs` | whether this machine can run it, and the sleep warm-up |
 
 #![allow(unsafe_code)]
+#![allow(clippy::cast_possible_truncation)] // sizes are bounded by `limits`, indices by what they index
 
 mod buffers;
 pub mod limits;

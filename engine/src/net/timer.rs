@@ -168,7 +168,7 @@ impl Wheel {
     /// The first tick at or after a deadline.
     fn tick_at(&self, deadline: Instant) -> u64 {
         let since = deadline.saturating_duration_since(self.start);
-        (millis(since) + u64::from(since.subsec_nanos() % 1_000_000 != 0)).div_ceil(TICK_MS)
+        (millis(since) + u64::from(!since.subsec_nanos().is_multiple_of(1_000_000))).div_ceil(TICK_MS)
     }
 
     fn set(&self, key: u32, deadline: u64) {
