@@ -1,7 +1,7 @@
 //! Tests of access lists: cases, a scan of all prefixes as the model, and a hundred thousand of them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
