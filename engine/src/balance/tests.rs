@@ -56,6 +56,19 @@ fn shards_together_hold_to_the_weights() {
 }
 
 #[test]
+fn random_draws_once_from_each_stratum() {
+    let mut balancer = Balancer::new(Policy::Random, &nodes(&[7; 64]), 5);
+    let orders: Vec<Vec<usize>> =
+        (0..20).map(|_| (0..64).map(|_| balancer.pick(client(0), &[]).unwrap()).collect()).collect();
+    for order in &orders {
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert!(sorted.into_iter().eq(0..64));
+    }
+    assert!(orders.windows(2).all(|pair| pair[0] != pair[1]), "in another order each time");
+}
+
+#[test]
 fn shards_do_not_march_in_step() {
     for policy in [Policy::Random, Policy::RoundRobin, Policy::WeightedRoundRobin] {
         for weights in [&[1; 16][..], &[60_000; 1000], &[1, 65_535, 4_321, 777, 12_345]] {

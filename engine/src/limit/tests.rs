@@ -8,7 +8,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coregate_config::checked::Rate;
 use proptest::prelude::*;
@@ -56,10 +56,21 @@ enum Traffic {
     Alternating,
     /// Nothing and much by turns, to any shard.
     OnAndOff,
+    /// As much to one shard as it can take; one request in 200 ms to each other, which leaves it with a lease.
+    Sparse,
+    /// One request to each shard, so that all hold a lease; 80 ms later, when the bucket is full again, a flood.
+    Hoard,
 }
 
-const TRAFFIC: [Traffic; 5] =
-    [Traffic::Even, Traffic::Skewed, Traffic::Single, Traffic::Alternating, Traffic::OnAndOff];
+const TRAFFIC: [Traffic; 7] = [
+    Traffic::Even,
+    Traffic::Skewed,
+    Traffic::Single,
+    Traffic::Alternating,
+    Traffic::OnAndOff,
+    Traffic::Sparse,
+    Traffic::Hoard,
+];
 
 /// Requests of a run: when, in seconds, and on which shard.
 fn requests(
@@ -71,18 +82,26 @@ fn requests(
 ) -> Vec<(f64, usize)> {
     let mut time = 0.0;
     let mut requests = Vec::new();
+    let mut touched = 0;
     loop {
         time += -(1.0 - random.share()).ln() / demand;
-        if traffic == Traffic::OnAndOff && (time * 4.0) as u64 % 2 == 1 {
-            time = (time * 4.0).ceil() / 4.0;
+        let period = (time / 0.2) as u64;
+        match traffic {
+            Traffic::OnAndOff if period % 2 == 1 => time = (period + 1) as f64 * 0.2,
+            Traffic::Sparse | Traffic::Hoard if period >= touched => {
+                touched = period + 1;
+                requests.extend((0..shards).map(|shard| (time, shard)));
+                time += if traffic == Traffic::Hoard { 0.08 } else { 0.0 };
+            }
+            _ => {}
         }
         if time > seconds {
             return requests;
         }
         let shard = match traffic {
-            Traffic::Even | Traffic::OnAndOff => random.below(shards),
+            Traffic::Even | Traffic::OnAndOff | Traffic::Hoard => random.below(shards),
             Traffic::Skewed if random.below(20) == 0 => random.below(shards),
-            Traffic::Skewed | Traffic::Single => 0,
+            Traffic::Skewed | Traffic::Single | Traffic::Sparse => 0,
             Traffic::Alternating => (time / 0.03) as usize % shards,
         };
         requests.push((time, shard));
@@ -120,7 +139,7 @@ fn simulation_of_leases() {
                     format!("seed {seed}: {shards} shards, {traffic:?}, {per_second}/s, burst {burst}");
                 let demand =
                     per_second * if burst > 20.0 { 3.0 } else { 1000f64.min(200_000.0 / per_second) };
-                let seconds = (100_000.0 / demand).min(4.0).max(30.0 / per_second);
+                let seconds = (300_000.0 / demand).min(4.0).max(30.0 / per_second);
                 let start = crate::clock::read();
                 let bucket = Arc::new(Bucket::new(rate(per_second, burst), shards, start));
                 let mut leases: Vec<Lease> = (0..shards).map(|_| Lease::new(bucket.clone(), start)).collect();
@@ -128,7 +147,7 @@ fn simulation_of_leases() {
                 let mut flowed_back = 0.0;
                 for (time, shard) in requests(traffic, demand, seconds, shards, &mut random) {
                     let now = start + Duration::from_secs_f64(time);
-                    if time - flowed_back > LEASE_IDLE.as_secs_f64() {
+                    if time - flowed_back > 0.03 {
                         flowed_back = time;
                         leases.iter_mut().for_each(|lease| lease.flow_back(now));
                     }
@@ -141,7 +160,8 @@ fn simulation_of_leases() {
                 let excess = excess(&admitted, per_second);
                 assert!(excess <= burst + error + 1e-3, "{what}: {excess} in some window");
                 let (share, due) = (admitted.len() as f64, 0.99 * per_second * seconds);
-                let may_be_short = traffic == Traffic::OnAndOff || (burst == 1.0 && per_second > 1000.0);
+                let may_be_short = matches!(traffic, Traffic::OnAndOff | Traffic::Hoard)
+                    || (burst == 1.0 && per_second > 1000.0);
                 assert!(may_be_short || share >= due.floor(), "{what}: {share} of {due}");
             }
         }
@@ -367,6 +387,7 @@ fn admit_time() {
     let start = crate::clock::read();
     let mut best = [Duration::MAX; 3];
     let table = ClientTable::new(1_000_000, start);
+    let one = ip("10.0.0.1");
     for _ in 0..20 {
         let mut lease = Lease::new(Arc::new(Bucket::new(rate(1e6, 1e9), 4, start)), start);
         let limit = ClientLimit::new(1, rate(1e6, 1e9));
@@ -377,7 +398,7 @@ fn admit_time() {
             assert_eq!(admitted, 100_000);
         };
         measure(0, &mut |_| lease.admit(start));
-        measure(1, &mut |_| table.admit(&limit, ip("10.0.0.1"), start));
+        measure(1, &mut |_| table.admit(&limit, one, start));
         measure(2, &mut |n| table.admit(&limit, IpAddr::V4((n * 97).into()), start));
     }
     println!("a lease {:?}, one client {:?}, a hundred thousand clients {:?}", best[0], best[1], best[2]);
