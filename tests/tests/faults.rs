@@ -42,7 +42,9 @@ fn a_panic_is_answered_500_and_leaves_all_others_untouched() {
     idle.iter_mut().for_each(|client| {
         client.get("/").expect(200, "a");
     });
-    eventually("the panics are counted", PATIENCE, || gateway.metric("coregate_panics_total", &[]) >= 20.0);
+    eventually("the panics are counted", PATIENCE, || {
+        gateway.metric("coregate_shard_panics_total", &[]) >= 20.0
+    });
 }
 
 #[test]
