@@ -23,10 +23,10 @@ use tracing::{info, warn};
 use crate::control::listeners::{self, OpenError, OpenListener};
 use crate::control::reload::Watch;
 use crate::net::StartError;
-use crate::shard::ShardSeed;
+use crate::shard::{self, ShardSeed};
 
 /// Starts a shard's thread: [`crate::shard::spawn`], or a stand-in in tests.
-pub type SpawnShard = fn(ShardSeed) -> io::Result<JoinHandle<()>>;
+pub type SpawnShard = Box<dyn Fn(ShardSeed) -> io::Result<JoinHandle<()>> + Send>;
 
 /// All that the control thread needs to start.
 pub struct Boot {
@@ -88,7 +88,7 @@ impl fmt::Display for BootError {
 impl std::error::Error for BootError {}
 
 /// Checks the machine, chooses CPUs and opens every socket.
-pub fn prepare(gateway: Gateway, source: Source, spawn_shard: SpawnShard) -> Result<Boot, BootError> {
+pub fn prepare(gateway: Gateway, source: Source) -> Result<Boot, BootError> {
     if gateway.control != Control::File {
         return Err(BootError::Unsupported(
             "control.source = \"admin\": this build reads its configuration from a file only; use \"file\"",
@@ -100,7 +100,7 @@ pub fn prepare(gateway: Gateway, source: Source, spawn_shard: SpawnShard) -> Res
     let ops = gateway.server.ops_address.map(open_ops).transpose()?;
     let enabled = gateway.listeners.iter().filter(|listener| listener.enabled);
     let listeners = listeners::open_all(enabled, seats.len(), &[]).map_err(BootError::Listener)?;
-    Ok(Boot { gateway, source, seats, listeners, ops, spawn_shard })
+    Ok(Boot { gateway, source, seats, listeners, ops, spawn_shard: Box::new(shard::spawn) })
 }
 
 /// The CPUs that this process may use, ascending.

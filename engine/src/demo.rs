@@ -10,48 +10,27 @@ use std::thread::{self, JoinHandle};
 use axum::Router;
 use axum::extract::Request;
 use coregate_config::Report;
-use coregate_config::checked::Gateway;
+use coregate_config::checked::{Gateway, Node, NodeAddress};
 
 use crate::control::listeners::explain_bind;
 
-/// Name of the demo's service and first segment of its path.
-pub const SERVICE: &str = "test_http_1";
+/// The sample configuration that the demo runs.
+const QUICKSTART: &str = include_str!("../../config/examples/quickstart.toml");
 
-/// What `coregate demo` serves: one listener, one service, its origins as nodes.
+/// The quick start's configuration on these addresses.
 pub fn gateway(listen: SocketAddr, origins: &[SocketAddr], ops: SocketAddr) -> Result<Gateway, Report> {
-    let mut toml = format!(
-        r#"
-[server]
-ops_address = "{ops}"
-max_connections = 10000
-
-[server.access_log]
-path = "none"
-
-[[listeners]]
-name = "web"
-address = "{listen}"
-protocol = "http"
-
-[[services]]
-name = "{SERVICE}"
-description = "two built-in origins behind one prefix"
-
-[[services.routes]]
-path_prefix = "/{SERVICE}"
-strip_prefix = true
-
-[services.load_balancer]
-policy = "round_robin"
-
-[services.health_check]
-kind = "tcp"
-"#
-    );
-    for origin in origins {
-        toml += &format!("\n[[services.nodes]]\naddress = \"{origin}\"\n");
+    let mut gateway = coregate_config::parse_toml(QUICKSTART, "quickstart.toml")?;
+    gateway.server.ops_address = Some(ops);
+    for listener in &mut gateway.listeners {
+        listener.address = listen;
     }
-    coregate_config::parse_toml(&toml, "demo")
+    for service in &mut gateway.services {
+        service.nodes = origins
+            .iter()
+            .map(|&origin| Node { address: NodeAddress::Ip(origin), weight: 1, enabled: true })
+            .collect();
+    }
+    Ok(gateway)
 }
 
 /// An origin that listens and is not served yet.

@@ -14,13 +14,14 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coregate::boot::{self, Source};
 use coregate::control::reload::Watch;
 use coregate::demo::{self, Origin};
 use coregate::metrics::{COMMIT, VERSION};
-use coregate::{control, net, shard};
+use coregate::{control, net};
 use coregate_config::checked::Gateway;
 use tracing_subscriber::EnvFilter;
 
@@ -102,8 +103,10 @@ enum LogFormat {
     Json,
 }
 
-fn version() -> String {
-    COMMIT.map_or_else(|| VERSION.to_owned(), |commit| format!("{VERSION} ({commit})"))
+fn version() -> &'static str {
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| COMMIT.map_or_else(|| VERSION.to_owned(), |commit| format!("{VERSION} ({commit})")));
+    &TEXT
 }
 
 fn start_log(flags: &LogFlags) -> Result<(), String> {
@@ -174,7 +177,9 @@ fn run_demo(flags: &DemoFlags) -> ExitCode {
             return fail(format!("the thread of an origin could not be started: {error}"));
         }
     }
-    let boot = match boot::prepare(gateway, Source::BuiltIn, shard::spawn) {
+    let route = gateway.services.first().and_then(|service| service.routes.first());
+    let prefix = route.map_or_else(String::new, |route| route.path_prefix.clone());
+    let boot = match boot::prepare(gateway, Source::BuiltIn) {
         Ok(boot) => boot,
         Err(error) => return fail(error),
     };
@@ -185,7 +190,7 @@ fn run_demo(flags: &DemoFlags) -> ExitCode {
         println!("origin   http://{address}");
     }
     println!("ops      http://{ops}");
-    println!("try      curl http://{listen}/{}/test", demo::SERVICE);
+    println!("try      curl http://{listen}{prefix}/test");
     println!("stop     Ctrl-C");
     control::run(boot)
 }
@@ -203,7 +208,7 @@ fn run_origin(listen: SocketAddr) -> ExitCode {
 }
 
 fn run(gateway: Gateway, source: Source) -> ExitCode {
-    match boot::prepare(gateway, source, shard::spawn) {
+    match boot::prepare(gateway, source) {
         Ok(boot) => control::run(boot),
         Err(error) => fail(error),
     }

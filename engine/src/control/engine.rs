@@ -123,7 +123,7 @@ impl Engine {
         let held = listeners.iter().map(as_held).collect();
         log_listeners(&listeners);
         let shards = Shards::spawn(Seed {
-            spawn: spawn_shard,
+            spawn: &spawn_shard,
             seats: &seats,
             server: &snapshot.gateway.server,
             snapshot: &snapshot,

@@ -31,6 +31,8 @@ pub mod reload;
 pub mod resolve;
 pub mod shards;
 pub mod snapshot;
+#[cfg(test)]
+mod testing;
 
 use std::io;
 use std::process::ExitCode;

@@ -42,7 +42,7 @@ struct Link {
 /// What all shards are started with.
 pub struct Seed<'a> {
     /// Starts a shard.
-    pub spawn: SpawnShard,
+    pub spawn: &'a SpawnShard,
     /// One for each shard: its CPU.
     pub seats: &'a [Option<usize>],
     /// The process's settings.

@@ -24,10 +24,10 @@ pub const USAGE: &str = "/api/v1/explain?url=http%3A%2F%2Fexample.com%2Fpath&met
                          (method and client may be left out)";
 
 /// The query.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    url: String,
+    url: Option<String>,
     method: Option<String>,
     client: Option<String>,
 }
@@ -119,11 +119,11 @@ impl Request {
                 .map_err(|_| format!("client = {text:?}: not an IP address; right would be 192.0.2.1"))?
                 .to_canonical(),
         };
-        let url = params.url.split('#').next().unwrap_or_default();
+        let given = params.url.as_deref().ok_or("url is missing")?;
+        let url = given.split('#').next().unwrap_or_default();
         let wrong = |error: target::TargetError| {
             format!(
-                "url = {:?}: {error}; right would be http://example.com/path or /path, percent-encoded",
-                params.url
+                "url = {given:?}: {error}; right would be http://example.com/path or /path, percent-encoded"
             )
         };
         let parsed = Target::parse(url, method == "OPTIONS").map_err(wrong)?;
