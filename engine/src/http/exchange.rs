@@ -20,7 +20,7 @@ use crate::http::h1_body::{Incoming, Upload};
 use crate::http::head::{Method, RequestHead, RequestMeta, ResponseHead, ResponseMeta};
 use crate::http::headers::{self, Hop, RequestOut, Rules};
 use crate::http::h1_response::{self, Head};
-use crate::http::target::{self, Target};
+use crate::http::target;
 use crate::http::upgrade;
 use crate::limits::INTERIM_ANSWERS_MAX;
 use crate::net::{Elapsed, Outgoing, Socket, Timer};
@@ -137,7 +137,9 @@ pub fn decide(
         body: meta.body,
         expect_continue: meta.expect_continue,
     };
-    let hop = Hop { peer: origin.peer, trusted, https: origin.https, host: meta.host, request_id };
+    // A client of HTTP/1.0 need not say whom it asks, but the upstream's HTTP/1.1 must (RFC 9112 3.2).
+    let host = if meta.host.is_empty() { &*config.name } else { meta.host };
+    let hop = Hop { peer: origin.peer, trusted, https: origin.https, host, request_id };
     let mut request = shard.net.outgoing();
     headers::write_request(request.bytes(), head, meta, &to, &service.plan.rules, &hop);
     Ok(Plan {
@@ -151,9 +153,9 @@ pub fn decide(
     })
 }
 
-/// Whether a request asks about the gateway itself: `OPTIONS *`.
+/// Whether a request asks about the gateway itself: `OPTIONS *`, or the same in absolute form.
 pub fn asks_the_gateway(meta: &RequestMeta) -> bool {
-    matches!(meta.target, Target::Asterisk)
+    meta.target.path() == "*"
 }
 
 /// The most bytes that a request body may have.

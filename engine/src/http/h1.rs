@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coregate_config::checked::Listener;
 use futures_lite::FutureExt;
@@ -27,7 +27,7 @@ use crate::http::head::{
 };
 use crate::http::inbox::Inbox;
 use crate::limits::{DRAIN_GRACE, LINGER, LINGER_BYTES_MAX, TARGET_BYTES_MAX};
-use crate::net::{Chunk, Socket};
+use crate::net::{Chunk, Elapsed, Socket};
 use crate::request_id::RequestId;
 use crate::shard::{ListenerState, ServiceState, Shard};
 
@@ -46,22 +46,22 @@ pub async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>
     let mut patience = client.listener.header_timeout;
     loop {
         if client.inbox.is_empty() {
-            let Some(chunk) = client.next_request(patience).await else { return };
-            client.inbox.add(chunk);
+            match client.next_request(patience).await {
+                Waited::Bytes(chunk) => client.inbox.add(chunk),
+                Waited::InVain | Waited::Ended => return,
+            }
         }
-        client.listener = listener.config();
-        client.written.set(false);
-        let next = match AssertUnwindSafe(client.request()).catch_unwind().await {
-            Ok(next) => next,
-            Err(_) => client.panicked().await,
-        };
-        match next {
-            Next::Request => patience = client.listener.idle_timeout,
+        // In memory of its own: an idle connection does not pay for the state of a busy one.
+        match Box::pin(client.busy(&listener)).await {
+            Next::Request => patience = client.listener.idle_timeout.saturating_sub(BUSY),
             Next::Close => return client.flush().await,
             Next::Linger => return client.linger().await,
         }
     }
 }
+
+/// A connection that has been idle for so long gives the memory back that it needs while it is busy.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// What becomes of a connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,15 @@ enum Next {
     Close,
     /// It is closed once the client has had time to read the answer, although not all that it sent was read.
     Linger,
+}
+
+/// What came of waiting for a request.
+enum Waited {
+    Bytes(Chunk),
+    /// Nothing in time.
+    InVain,
+    /// The client has ended the connection, or the gateway is shutting down.
+    Ended,
 }
 
 /// One client connection.
@@ -105,8 +114,30 @@ enum Verdict {
 }
 
 impl Client<'_> {
-    /// Waits for the first bytes of a request; `None` when none come.
-    async fn next_request(&self, patience: std::time::Duration) -> Option<Chunk> {
+    /// Serves requests until the connection falls idle or is to end.
+    async fn busy(&mut self, listener: &ListenerState) -> Next {
+        loop {
+            self.listener = listener.config();
+            self.written.set(false);
+            let next = match AssertUnwindSafe(self.request()).catch_unwind().await {
+                Ok(next) => next,
+                Err(_) => self.panicked().await,
+            };
+            if next != Next::Request {
+                return next;
+            }
+            if self.inbox.is_empty() {
+                match self.next_request(BUSY.min(self.listener.idle_timeout)).await {
+                    Waited::Bytes(chunk) => self.inbox.add(chunk),
+                    Waited::InVain => return Next::Request,
+                    Waited::Ended => return Next::Close,
+                }
+            }
+        }
+    }
+
+    /// Waits for the first bytes of a request.
+    async fn next_request(&self, patience: Duration) -> Waited {
         let timer = &self.timers.up;
         timer.set(self.shard.net.now() + patience);
         let mut draining = false;
@@ -117,7 +148,12 @@ impl Client<'_> {
             }
             self.socket.poll_receive(cx)
         }));
-        received.await.ok()?.ok()?
+        match received.await {
+            Ok(Ok(Some(chunk))) => Waited::Bytes(chunk),
+            Ok(Ok(None) | Err(_)) => Waited::Ended,
+            Err(Elapsed) if draining => Waited::Ended,
+            Err(Elapsed) => Waited::InVain,
+        }
     }
 
     /// Reads, carries and accounts for one request.
@@ -303,7 +339,7 @@ impl Client<'_> {
         started: Instant,
     ) {
         let total = self.shard.net.now() - started;
-        let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let ending = Ending {
             cause: outcome.error.as_ref().map_or(Cause::Done, Error::cause),
             phase: outcome.phase,

@@ -1,6 +1,6 @@
 //! Tests of the route table: a table of cases, a naive matcher that scans all routes, and ten thousand services.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coregate_config::checked::{
     Access, HeaderRules, LimitScope, Limits, Policy, Pool, Route, Service, Timeouts,
