@@ -326,7 +326,6 @@ pub fn binary() -> PathBuf {
 #[derive(Debug, Clone, Default)]
 struct Log {
     lines: Arc<Mutex<Vec<String>>>,
-    open: Arc<()>,
 }
 
 impl Log {
@@ -343,9 +342,9 @@ impl Log {
         self.lines.lock().expect("log").iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// Whether both streams have ended.
+    /// Whether both streams have ended: their threads hold the lines, too.
     fn is_complete(&self) -> bool {
-        Arc::strong_count(&self.open) == 1
+        Arc::strong_count(&self.lines) == 1
     }
 }
 

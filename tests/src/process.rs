@@ -19,13 +19,14 @@ pub fn threads(pid: u32) -> u64 {
     status_kib(pid, "Threads:")
 }
 
-/// CPU time that all of its threads have used, in seconds.
+/// CPU time that its present threads have used, in seconds: counted by the kernel's scheduler in nanoseconds, where
+/// the ticks of /proc/PID/stat are 10 ms.
 pub fn cpu_seconds(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
-    // The name in parentheses may hold anything; utime and stime are fields 14 and 15 (proc(5)).
-    let (_, rest) = stat.rsplit_once(") ").expect("a name in parentheses");
-    let ticks: u32 = rest.split(' ').skip(11).take(2).map(|f| f.parse::<u32>().expect("ticks")).sum();
-    f64::from(ticks) / f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).expect("ticks"))
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there");
+    // A thread that ends meanwhile counts nothing.
+    let spent = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
+    let nanoseconds = |line: String| line.split(' ').next().and_then(|field| field.parse::<f64>().ok());
+    spent.filter_map(nanoseconds).sum::<f64>() / 1e9
 }
 
 /// File descriptors it has open.
@@ -33,14 +34,18 @@ pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("the process is there").count()
 }
 
-/// Raises this process's limit of open files to at least `wanted`; false when that is not permitted.
-pub fn allow_descriptors(wanted: u64) -> bool {
+/// Raises this process's limit of open files to `wanted`, or as far as is permitted; the limit then in force, which
+/// processes started later inherit.
+pub fn allow_descriptors(wanted: u64) -> u64 {
     let now = getrlimit(Resource::Nofile);
-    if now.current.is_none_or(|current| current >= wanted) {
-        return true;
+    let maximum = now.maximum.unwrap_or(u64::MAX);
+    for limit in [wanted, wanted.min(maximum)] {
+        let both = Rlimit { current: Some(limit), maximum: Some(limit.max(maximum)) };
+        if setrlimit(Resource::Nofile, both).is_ok() {
+            return limit;
+        }
     }
-    let maximum = now.maximum.map(|maximum| maximum.max(wanted));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok()
+    now.current.unwrap_or(u64::MAX)
 }
 
 fn status_kib(pid: u32, key: &str) -> u64 {

@@ -19,7 +19,8 @@ fn distribution(policy: &str, weights: &[u32]) -> BTreeMap<String, u64> {
     tally.bodies
 }
 
-/// Checks that each count is within `tolerance` (a share of itself) of what the weights promise.
+/// Checks that each count is within `tolerance` (a share of itself, and a turn for each of the two shards) of what the
+/// weights promise.
 #[track_caller]
 fn expect_shares(counts: &BTreeMap<String, u64>, weights: &[u32], tolerance: f64) {
     let total: u32 = weights.iter().sum();
@@ -27,7 +28,7 @@ fn expect_shares(counts: &BTreeMap<String, u64>, weights: &[u32], tolerance: f64
         let expected = f64::from(REQUESTS) * f64::from(*weight) / f64::from(total);
         let count = counts.get(&format!("node-{n}")).copied().unwrap_or_default();
         let count = f64::from(u32::try_from(count).expect("at most 10,000"));
-        assert!((count - expected).abs() <= expected * tolerance, "{counts:?} for weights {weights:?}");
+        assert!((count - expected).abs() <= expected * tolerance + 2.0, "{counts:?} for weights {weights:?}");
     }
 }
 

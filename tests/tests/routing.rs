@@ -94,7 +94,8 @@ fn escapes_and_dot_segments_do_not_lead_past_a_route() {
         assert_eq!(client.get(target).text(), "shut", "{target}");
     }
     client.get("/open/a/../b").expect(200, "open");
-    client.get("/nowhere/../..").expect_error(404, "no_route");
+    client.get("/open/..").expect_error(404, "no_route");
+    client.get("/open/../..").expect_error(400, "bad_request");
 }
 
 #[test]
