@@ -77,7 +77,7 @@ families! {
     SERVICE_SENT_BYTES Counter "coregate_service_sent_bytes_total" "Bytes of a service's answers to clients.";
     NODE_UP Gauge "coregate_node_up" "1 while a node takes traffic.";
     NODE_CONNECTIONS Gauge "coregate_node_connections" "Connections open to a node, over all shards.";
-    NODE_IDLE_CONNECTIONS Gauge "coregate_node_idle_connections" "Of the connections to a node, those idle in pools.";
+    NODE_WAITING Gauge "coregate_node_waiting_exchanges" "Exchanges that wait for a connection, because the node has its most.";
     SHARD_CONNECTIONS Gauge "coregate_shard_connections" "Client connections open on a shard.";
     SHARD_ACCEPTED Counter "coregate_shard_accepted_connections_total" "Client connections accepted by a shard.";
     SHARD_REJECTED Counter "coregate_shard_rejected_connections_total"

@@ -64,10 +64,26 @@ pub struct NodePool {
     idle: RefCell<Vec<Idle>>,
     /// Exchanges that wait for a connection because the node has its most.
     waiters: RefCell<VecDeque<Rc<Waiter>>>,
+    /// Connections kept while other shards wait, modulo [`TURNS`].
+    turns: Cell<u32>,
 }
+
+/// See [`NodePool::owes_a_place`].
+const TURNS: u32 = 4;
 
 /// One that waits. `None` once it was woken or has given up.
 type Waiter = RefCell<Option<Waker>>;
+
+/// What a pool keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep {
+    /// Idle connections of this shard at most.
+    pub idle_max: usize,
+    /// For how long.
+    pub idle_timeout: Duration,
+    /// The node has a limit on its connections, so exchanges may be waiting for one.
+    pub limited: bool,
+}
 
 struct Idle {
     connection: Connection,
@@ -87,14 +103,26 @@ impl NodePool {
     }
 
     /// Keeps a connection that has carried an exchange to its end.
-    pub fn put(&self, connection: Connection, now: Instant, idle_timeout: Duration, idle_max: usize) {
-        if !connection.is_fresh() || self.idle.borrow().len() >= idle_max {
+    pub fn put(&self, connection: Connection, now: Instant, keep: &Keep) {
+        let room = self.idle.borrow().len() < keep.idle_max;
+        if !connection.is_fresh() || !room || (keep.limited && self.owes_a_place(&connection)) {
             drop(connection);
         } else {
             connection.rest();
-            self.idle.borrow_mut().push(Idle { connection, expires: now + idle_timeout });
+            self.idle.borrow_mut().push(Idle { connection, expires: now + keep.idle_timeout });
         }
         self.wake_one();
+    }
+
+    /// Whether exchanges on other shards wait for a place at a node that has its most connections, and it is their
+    /// turn: one in [`TURNS`], so that each shard keeps most of what it has warm.
+    fn owes_a_place(&self, connection: &Connection) -> bool {
+        let waiting = connection.permit.shared.waiting.load(Ordering::Relaxed);
+        if waiting <= self.waiters.borrow().len() {
+            return false;
+        }
+        self.turns.set((self.turns.get() + 1) % TURNS);
+        self.turns.get() == 0
     }
 
     /// Lets one of those that wait for a connection try again.
@@ -150,6 +178,25 @@ impl Permit {
         let before = shared.connections.fetch_add(1, Ordering::Relaxed);
         let permit = Self { shared: shared.clone() };
         (max == 0 || before < max).then_some(permit)
+    }
+}
+
+/// An exchange that waits for a place at a node, counted over all shards.
+pub struct Waiting {
+    shared: Arc<NodeShared>,
+}
+
+impl Waiting {
+    /// Counts one until it is dropped.
+    pub fn count(shared: &Arc<NodeShared>) -> Self {
+        shared.waiting.fetch_add(1, Ordering::Relaxed);
+        Self { shared: shared.clone() }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -73,7 +73,7 @@ pub struct Shard {
     max_connections: usize,
     live: RefCell<Rc<Live>>,
     pools: Pools,
-    listeners: RefCell<HashMap<Arc<str>, Rc<ListenerState>>>,
+    listeners: RefCell<HashMap<Arc<str>, OpenListener>>,
     site: RefCell<Counters>,
     /// Counters of each service, kept over reconfigurations; those of services that are gone until they are reported.
     service_counters: RefCell<HashMap<Arc<str>, Rc<RefCell<Counters>>>>,
@@ -104,9 +104,14 @@ pub struct ServiceState {
     counters: Rc<RefCell<Counters>>,
 }
 
-/// One listener's state on a shard.
+/// One listener's state on a shard. Its connections keep it, so it does not keep the socket open.
 pub struct ListenerState {
     config: RefCell<Rc<Listener>>,
+}
+
+/// A listener that takes connections.
+struct OpenListener {
+    state: Rc<ListenerState>,
     socket: Rc<net::Listener>,
 }
 
@@ -297,12 +302,14 @@ impl Shard {
             // A socket that was opened anew replaces one of the same name (its address has changed).
             if let Some(fd) = opened.remove(&config.name) {
                 let socket = Rc::new(net::Listener::adopt(&self.net, fd));
-                let state = Rc::new(ListenerState { config: RefCell::new(config.clone()), socket: socket.clone() });
-                glommio::spawn_local(accept::accept(self.clone(), socket, state.clone())).detach();
-                kept.insert(config.name.clone(), state);
-            } else if let Some(state) = old.remove(&config.name) {
-                state.config.replace(config.clone());
-                kept.insert(config.name.clone(), state);
+                let state = Rc::new(ListenerState { config: RefCell::new(config.clone()) });
+                glommio::spawn_local(accept::accept(self.clone(), socket.clone(), state.clone())).detach();
+                if let Some(replaced) = kept.insert(config.name.clone(), OpenListener { state, socket }) {
+                    replaced.socket.stop();
+                }
+            } else if let Some(open) = old.remove(&config.name) {
+                open.state.config.replace(config.clone());
+                kept.insert(config.name.clone(), open);
             }
         }
         old.values().for_each(|gone| gone.socket.stop());
@@ -318,7 +325,8 @@ impl Shard {
     fn drain(&self, deadline: Instant) {
         self.draining.set(true);
         self.drain_deadline.set(Some(deadline));
-        self.listeners.borrow().values().for_each(|listener| listener.socket.stop());
+        // The accept task hands out what the backlog holds, then drops the socket.
+        self.listeners.take().values().for_each(|listener| listener.socket.stop());
         self.net.wake_receivers();
     }
 

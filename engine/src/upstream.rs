@@ -13,8 +13,9 @@ use smallvec::SmallVec;
 use crate::error::Error;
 use crate::http::inbox::Inbox;
 use crate::limits::NODES_TRIED_MAX;
+use crate::net::timer::TICK;
 use crate::net::{Elapsed, Socket, Timer};
-use crate::pool::Permit;
+use crate::pool::{Permit, Waiting};
 use crate::shard::{ServiceState, Shard};
 
 /// A connection to a node and what came in on it.
@@ -24,7 +25,7 @@ pub struct Connection {
     /// Received and unread; empty between exchanges.
     pub inbox: Inbox,
     /// Its place among those that the node may have.
-    _permit: Permit,
+    pub permit: Permit,
 }
 
 impl Connection {
@@ -71,6 +72,7 @@ pub async fn obtain(
         let Some(node) = service.balancer.borrow_mut().pick(client, &tried.0) else { break };
         let pool = &service.pools[node];
         if !fresh && let Some(connection) = pool.take(shard.net.now()) {
+            shard.counters.pool_reused();
             return Ok(Lease { connection, node, reused: true });
         }
         match open(shard, service, node, timer).await {
@@ -95,7 +97,7 @@ async fn open(shard: &Rc<Shard>, service: &ServiceState, node: usize, timer: &Ti
     let error = match timer.within(Socket::connect(&shard.net, plan.address)).await {
         Ok(Ok(socket)) => {
             shard.counters.pool_opened();
-            return Ok(Connection { socket, inbox: Inbox::default(), _permit: permit });
+            return Ok(Connection { socket, inbox: Inbox::default(), permit });
         }
         Ok(Err(error)) => {
             tracing::debug!(service = %service.plan.config.name, node = %plan.address, %error, "connect failed");
@@ -111,7 +113,8 @@ async fn open(shard: &Rc<Shard>, service: &ServiceState, node: usize, timer: &Ti
     Err(error)
 }
 
-/// All nodes have their most connections: waits, as long as a connect may take, for one of this shard's to come back.
+/// All nodes have their most connections: waits, as long as a connect may take, for one to come back. Those of this
+/// shard wake us; those of other shards are seen at the wheel's next tick.
 async fn wait_for_connection(
     shard: &Rc<Shard>,
     service: &ServiceState,
@@ -119,7 +122,7 @@ async fn wait_for_connection(
     timer: &Timer,
 ) -> Result<Lease, Error> {
     let deadline: Instant = shard.net.now() + service.plan.config.timeouts.connect;
-    loop {
+    while shard.net.now() < deadline {
         let Some(node) = service.balancer.borrow_mut().pick(client, &[]) else { return Err(Error::NoHealthyNode) };
         let pool = &service.pools[node];
         if let Some(connection) = pool.take(shard.net.now()) {
@@ -130,9 +133,9 @@ async fn wait_for_connection(
             Err(Error::NodesBusy) => {}
             Err(error) => return Err(error),
         }
-        timer.set(deadline);
-        if timer.within(pool.wait()).await == Err(Elapsed) || shard.net.now() >= deadline {
-            return Err(Error::NodesBusy);
-        }
+        let _waiting = Waiting::count(&service.plan.nodes[node].shared);
+        timer.set(deadline.min(shard.net.now() + TICK));
+        let _ = timer.within(pool.wait()).await;
     }
+    Err(Error::NodesBusy)
 }

@@ -60,8 +60,8 @@ pub struct NodePlan {
 pub struct NodeShared {
     /// Connections open to it, over all shards.
     pub connections: AtomicUsize,
-    /// Of those, idle in pools.
-    pub idle: AtomicUsize,
+    /// Exchanges that wait for one because the node has its most, over all shards.
+    pub waiting: AtomicUsize,
 }
 
 /// What a node is known by from one snapshot to the next.

@@ -24,6 +24,7 @@ use crate::http::target;
 use crate::http::upgrade;
 use crate::limits::INTERIM_ANSWERS_MAX;
 use crate::net::{Elapsed, Outgoing, Socket, Timer};
+use crate::pool::Keep;
 use crate::relay::{Pace, Progress, ReadError, RelayError, Sink, Source, fill, relay, until};
 use crate::route::Lookup;
 use crate::shard::{ServiceState, Shard};
@@ -392,8 +393,12 @@ impl Exchange<'_> {
         let pool = &self.service.pools[node];
         if reusable {
             let config = &self.service.plan.config;
-            let idle_max = config.pool.max_idle_per_node.div_ceil(self.shard.shards);
-            pool.put(connection, self.shard.net.now(), config.timeouts.idle, idle_max);
+            let keep = Keep {
+                idle_max: config.pool.max_idle_per_node.div_ceil(self.shard.shards),
+                idle_timeout: config.timeouts.idle,
+                limited: config.pool.max_connections_per_node > 0,
+            };
+            pool.put(connection, self.shard.net.now(), &keep);
         } else {
             drop(connection);
             pool.wake_one();

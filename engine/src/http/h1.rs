@@ -61,7 +61,7 @@ pub async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>
 }
 
 /// A connection that has been idle for so long gives the memory back that it needs while it is busy.
-const BUSY: Duration = Duration::from_secs(1);
+const BUSY: Duration = Duration::from_millis(50);
 
 /// What becomes of a connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

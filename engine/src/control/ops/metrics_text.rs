@@ -107,7 +107,7 @@ fn nodes(text: &mut Text, engine: &Engine) {
     };
     each(m::NODE_UP, &|plan, node| usize::from(engine.checker.is_live(&plan.config.name, node.address)));
     each(m::NODE_CONNECTIONS, &|_, node| node.shared.connections.load(Ordering::Relaxed));
-    each(m::NODE_IDLE_CONNECTIONS, &|_, node| node.shared.idle.load(Ordering::Relaxed));
+    each(m::NODE_WAITING, &|_, node| node.shared.waiting.load(Ordering::Relaxed));
 }
 
 fn shards(text: &mut Text, shards: &[ShardCounters]) {

@@ -51,8 +51,8 @@ struct NodeView {
     last_error: Option<LastError>,
     /// Open connections, over all shards.
     connections: usize,
-    /// Of those, idle in pools.
-    idle: usize,
+    /// Exchanges that wait for one, because the node has its most.
+    waiting: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,7 +111,7 @@ fn node(engine: &Engine, service: &str, plan: &NodePlan, times: &Times) -> NodeV
             .and_then(|health| health.last_error.as_ref())
             .map(|(at, message)| LastError { at: times.of(*at), message: message.to_string() }),
         connections: plan.shared.connections.load(Ordering::Relaxed),
-        idle: plan.shared.idle.load(Ordering::Relaxed),
+        waiting: plan.shared.waiting.load(Ordering::Relaxed),
     }
 }
 
