@@ -64,7 +64,8 @@ async fn connection(
     let config = listener.config();
     let served = match &config.protocol {
         ListenerProtocol::Tcp { service } => {
-            let served = tcp::serve(shard.clone(), socket, service.clone(), peer);
+            // In memory of its own, so that HTTP connections do not pay for its size.
+            let served = Box::pin(tcp::serve(shard.clone(), socket, service.clone(), peer));
             AssertUnwindSafe(served).catch_unwind().await
         }
         ListenerProtocol::Http | ListenerProtocol::Https { .. } => {

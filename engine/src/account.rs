@@ -66,8 +66,18 @@ pub const PHASES: usize = Phase::Complete as usize + 1;
 impl Cause {
     /// All of them, in the order of their numbers.
     pub const ALL: [Self; CAUSES] = [
-        Self::Done, Self::ClientError, Self::ClientGone, Self::ClientTimeout, Self::Refused, Self::Limited,
-        Self::NoNode, Self::UpstreamGone, Self::UpstreamError, Self::UpstreamTimeout, Self::Internal, Self::Shutdown,
+        Self::Done,
+        Self::ClientError,
+        Self::ClientGone,
+        Self::ClientTimeout,
+        Self::Refused,
+        Self::Limited,
+        Self::NoNode,
+        Self::UpstreamGone,
+        Self::UpstreamError,
+        Self::UpstreamTimeout,
+        Self::Internal,
+        Self::Shutdown,
     ];
 
     /// The label in metrics and the access log.
@@ -92,8 +102,14 @@ impl Cause {
 impl Phase {
     /// All of them, in the order of their numbers.
     pub const ALL: [Self; PHASES] = [
-        Self::RequestHead, Self::Decide, Self::Connect, Self::RequestBody, Self::ResponseHead, Self::ResponseBody,
-        Self::Tunnel, Self::Complete,
+        Self::RequestHead,
+        Self::Decide,
+        Self::Connect,
+        Self::RequestBody,
+        Self::ResponseHead,
+        Self::ResponseBody,
+        Self::Tunnel,
+        Self::Complete,
     ];
 
     /// The label in metrics and the access log.

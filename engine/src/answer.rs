@@ -155,7 +155,9 @@ mod tests {
         Answer::to(&error, "id\"1").unwrap().write_h1(&mut out, false, true);
         let text = String::from_utf8(out).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 405 Method Not Allowed\r\nallow: GET, HEAD\r\nconnection: close\r\n"));
+        assert!(
+            head.starts_with("HTTP/1.1 405 Method Not Allowed\r\nallow: GET, HEAD\r\nconnection: close\r\n")
+        );
         assert!(head.ends_with(&format!("content-length: {}", body.len())));
         let document: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(document["error"]["code"], "method_not_allowed");

@@ -62,19 +62,33 @@ impl Error {
         let (status, code, message) = match self {
             Self::Head(error) => return head_told(*error),
             Self::RequestBody(BodyError::Malformed(what)) => (400, "bad_request", *what),
-            Self::RequestBody(BodyError::ExtensionsTooLarge) => (400, "bad_request", "chunk extensions too large"),
-            Self::RequestBody(BodyError::TrailersTooLarge) => (431, "headers_too_large", "trailer section too large"),
-            Self::RequestBody(BodyError::Truncated) | Self::ClientGone | Self::ClientStalled => (0, "client_gone", ""),
-            Self::BodyTooLarge => (413, "body_too_large", "the request body is larger than this service accepts"),
+            Self::RequestBody(BodyError::ExtensionsTooLarge) => {
+                (400, "bad_request", "chunk extensions too large")
+            }
+            Self::RequestBody(BodyError::TrailersTooLarge) => {
+                (431, "headers_too_large", "trailer section too large")
+            }
+            Self::RequestBody(BodyError::Truncated) | Self::ClientGone | Self::ClientStalled => {
+                (0, "client_gone", "")
+            }
+            Self::BodyTooLarge => {
+                (413, "body_too_large", "the request body is larger than this service accepts")
+            }
             Self::RequestTimeout => (408, "request_timeout", "the request took too long to arrive"),
             Self::NoRoute => (404, "no_route", "no service is configured for this host and path"),
             Self::MethodRefused(_) => (405, "method_not_allowed", "this path does not accept this method"),
             Self::NoHealthyNode => (503, "no_healthy_node", "no node of the service is healthy"),
-            Self::NodesBusy => (503, "no_healthy_node", "all nodes of the service have their most connections"),
+            Self::NodesBusy => {
+                (503, "no_healthy_node", "all nodes of the service have their most connections")
+            }
             Self::ConnectFailed => (502, "upstream_unreachable", "the service's node could not be reached"),
-            Self::ConnectTimeout => (504, "upstream_timeout", "the service's node did not accept a connection in time"),
+            Self::ConnectTimeout => {
+                (504, "upstream_timeout", "the service's node did not accept a connection in time")
+            }
             Self::UpstreamGone => (502, "upstream_unreachable", "the service's node closed the connection"),
-            Self::UpstreamMalformed(_) => (502, "upstream_unreachable", "the service's node sent an invalid answer"),
+            Self::UpstreamMalformed(_) => {
+                (502, "upstream_unreachable", "the service's node sent an invalid answer")
+            }
             Self::UpstreamTimeout => (504, "upstream_timeout", "the service's node did not answer in time"),
             Self::Shutdown => (503, "shutting_down", "the gateway is shutting down"),
             Self::Panicked => (500, "internal", "the gateway failed on this request"),

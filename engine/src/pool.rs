@@ -117,7 +117,7 @@ impl NodePool {
     /// Whether exchanges on other shards wait for a place at a node that has its most connections, and it is their
     /// turn: one in [`TURNS`], so that each shard keeps most of what it has warm.
     fn owes_a_place(&self, connection: &Connection) -> bool {
-        let waiting = connection.permit.shared.waiting.load(Ordering::Relaxed);
+        let waiting = connection.node.waiting.load(Ordering::Relaxed);
         if waiting <= self.waiters.borrow().len() {
             return false;
         }

@@ -283,7 +283,8 @@ impl Shard {
             .map(|node| node.live && old.and_then(|old| old.is_live(node.address)).unwrap_or(true))
             .collect();
         balancer.set_live(&live);
-        let counters = self.service_counters.borrow_mut().entry(plan.config.name.clone()).or_default().clone();
+        let counters =
+            self.service_counters.borrow_mut().entry(plan.config.name.clone()).or_default().clone();
         ServiceState {
             plan: plan.clone(),
             balancer: RefCell::new(balancer),
@@ -354,7 +355,8 @@ impl Shard {
             }
             Rc::strong_count(counters) > 1 || !idle
         });
-        let delta = Delta { site: self.site.take(), services, shard: self.counters.take(&self.net, &self.pools) };
+        let delta =
+            Delta { site: self.site.take(), services, shard: self.counters.take(&self.net, &self.pools) };
         permit.send(FromShard::Delta { shard: self.index, delta: Box::new(delta) });
     }
 }

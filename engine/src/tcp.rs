@@ -20,7 +20,8 @@ use crate::upstream::{Tried, obtain};
 /// Serves one connection to its end.
 pub async fn serve(shard: Rc<Shard>, socket: Socket, service: Arc<str>, peer: SocketAddr) {
     let live = shard.live();
-    let Some(service) = live.services.iter().find(|candidate| candidate.plan.config.name == service).cloned() else {
+    let Some(service) = live.services.iter().find(|candidate| candidate.plan.config.name == service).cloned()
+    else {
         return;
     };
     drop(live);

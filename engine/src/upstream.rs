@@ -6,10 +6,12 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use smallvec::SmallVec;
 
+use crate::control::snapshot::NodeShared;
 use crate::error::Error;
 use crate::http::inbox::Inbox;
 use crate::limits::NODES_TRIED_MAX;
@@ -24,8 +26,8 @@ pub struct Connection {
     pub socket: Socket,
     /// Received and unread; empty between exchanges.
     pub inbox: Inbox,
-    /// Its place among those that the node may have.
-    pub permit: Permit,
+    /// What the shards count together of its node.
+    pub node: Arc<NodeShared>,
 }
 
 impl Connection {
@@ -88,7 +90,12 @@ pub async fn obtain(
 }
 
 /// Opens a connection to one node.
-async fn open(shard: &Rc<Shard>, service: &ServiceState, node: usize, timer: &Timer) -> Result<Connection, Error> {
+async fn open(
+    shard: &Rc<Shard>,
+    service: &ServiceState,
+    node: usize,
+    timer: &Timer,
+) -> Result<Connection, Error> {
     let plan = &service.plan.nodes[node];
     let Some(permit) = Permit::take(&plan.shared, service.plan.config.pool.max_connections_per_node) else {
         return Err(Error::NodesBusy);
@@ -97,12 +104,16 @@ async fn open(shard: &Rc<Shard>, service: &ServiceState, node: usize, timer: &Ti
     let error = match timer.within(Socket::connect(&shard.net, plan.address)).await {
         Ok(Ok(socket)) => {
             shard.counters.pool_opened();
-            return Ok(Connection { socket, inbox: Inbox::default(), permit });
+            socket.hold(Box::new(permit));
+            return Ok(Connection { socket, inbox: Inbox::default(), node: plan.shared.clone() });
         }
         Ok(Err(error)) => {
             tracing::debug!(service = %service.plan.config.name, node = %plan.address, %error, "connect failed");
             // Running out of descriptors or ports here says nothing about the node.
-            if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL | libc::ENOBUFS)) {
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EMFILE | libc::ENFILE | libc::EADDRNOTAVAIL | libc::ENOBUFS)
+            ) {
                 return Err(Error::ConnectFailed);
             }
             Error::ConnectFailed
@@ -123,7 +134,9 @@ async fn wait_for_connection(
 ) -> Result<Lease, Error> {
     let deadline: Instant = shard.net.now() + service.plan.config.timeouts.connect;
     while shard.net.now() < deadline {
-        let Some(node) = service.balancer.borrow_mut().pick(client, &[]) else { return Err(Error::NoHealthyNode) };
+        let Some(node) = service.balancer.borrow_mut().pick(client, &[]) else {
+            return Err(Error::NoHealthyNode);
+        };
         let pool = &service.pools[node];
         if let Some(connection) = pool.take(shard.net.now()) {
             return Ok(Lease { connection, node, reused: true });

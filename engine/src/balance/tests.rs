@@ -5,7 +5,6 @@
     reason = "numbers that tests make up"
 )]
 
-
 use proptest::prelude::*;
 
 use super::*;

@@ -18,8 +18,8 @@ use super::Event;
 use super::listeners::OpenListener;
 use super::snapshot::Snapshot;
 use crate::boot::SpawnShard;
-use crate::message::{FromShard, ToShard};
 use crate::limits::ORDERS_QUEUED_MAX;
+use crate::message::{FromShard, ToShard};
 use crate::shard::ShardSeed;
 
 /// A new listener's sockets, as one shard gets them.

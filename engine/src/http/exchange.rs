@@ -17,9 +17,9 @@ use crate::account::Phase;
 use crate::error::Error;
 use crate::http::body::{BodyError, BodyFraming};
 use crate::http::h1_body::{Incoming, Upload};
+use crate::http::h1_response::{self, Head};
 use crate::http::head::{Method, RequestHead, RequestMeta, ResponseHead, ResponseMeta};
 use crate::http::headers::{self, Hop, RequestOut, Rules};
-use crate::http::h1_response::{self, Head};
 use crate::http::target;
 use crate::http::upgrade;
 use crate::limits::INTERIM_ANSWERS_MAX;
@@ -102,7 +102,8 @@ pub fn decide(
 ) -> Result<Plan, Error> {
     let live = shard.live();
     let trusted = live.snapshot.trusted_proxies.contains(origin.peer);
-    let client = headers::real_client(origin.peer, |ip| live.snapshot.trusted_proxies.contains(ip), head.fields);
+    let client =
+        headers::real_client(origin.peer, |ip| live.snapshot.trusted_proxies.contains(ip), head.fields);
 
     let mut scratch = String::new();
     let normalised =
@@ -130,7 +131,9 @@ pub fn decide(
         }
     }
     if !route.rewrites.is_empty() && !target::is_valid_path(&rewritten) {
-        return Err(Error::Head(crate::http::head::HeadError::Malformed("a rewrite made an invalid path of it")));
+        return Err(Error::Head(crate::http::head::HeadError::Malformed(
+            "a rewrite made an invalid path of it",
+        )));
     }
     let to = RequestOut {
         path: &rewritten,
@@ -307,7 +310,11 @@ impl Exchange<'_> {
                     Err(RelayError::Write) => {}
                     Err(error) => {
                         let error = upload_error(error);
-                        return Poll::Ready(Err(Failure { error, phase: Phase::RequestBody, untouched: false }));
+                        return Poll::Ready(Err(Failure {
+                            error,
+                            phase: Phase::RequestBody,
+                            untouched: false,
+                        }));
                     }
                 }
             }
@@ -332,7 +339,9 @@ impl Exchange<'_> {
         let mut body = Incoming::new(socket, inbox, framing, u64::MAX);
         relay(&self.shard.net, &self.timers.down, &self.pace(), &mut body, sink).await.map_err(|error| {
             let error = match error {
-                RelayError::Read(ReadError::Body(BodyError::Truncated) | ReadError::Gone) => Error::UpstreamGone,
+                RelayError::Read(ReadError::Body(BodyError::Truncated) | ReadError::Gone) => {
+                    Error::UpstreamGone
+                }
                 RelayError::Read(_) => Error::UpstreamMalformed("invalid body"),
                 RelayError::ReadTimeout => Error::UpstreamTimeout,
                 RelayError::Write => Error::ClientGone,
@@ -355,14 +364,15 @@ impl Exchange<'_> {
         let limit = self.service.plan.config.timeouts.response_header;
         let (mut interim, mut parsed) = (0, 0);
         loop {
-            let head = h1_response::read(inbox, &mut parsed, self.method, self.upgrade, |head, meta, is_final| {
-                let rules = &self.service.plan.rules;
-                if is_final {
-                    sink.head(head, meta, rules, uploaded.get());
-                } else {
-                    sink.interim(head, meta, rules);
-                }
-            });
+            let head =
+                h1_response::read(inbox, &mut parsed, self.method, self.upgrade, |head, meta, is_final| {
+                    let rules = &self.service.plan.rules;
+                    if is_final {
+                        sink.head(head, meta, rules, uploaded.get());
+                    } else {
+                        sink.interim(head, meta, rules);
+                    }
+                });
             let untouched = inbox.is_empty() && interim == 0;
             let failed = |error| Failure { error, phase: Phase::ResponseHead, untouched };
             match head.map_err(failed)? {

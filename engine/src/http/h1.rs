@@ -22,9 +22,7 @@ use crate::http::body::BodyFraming;
 use crate::http::exchange::{self, Origin, Outcome, Plan, Timers, body_bytes_max, carry};
 use crate::http::h1_body::Incoming;
 use crate::http::h1_responder::Responder;
-use crate::http::head::{
-    FIELDS_MAX, HeadLimits, Method, Version, has_head_end, parse_request, request_meta,
-};
+use crate::http::head::{FIELDS_MAX, HeadLimits, Method, Version, has_head_end, parse_request, request_meta};
 use crate::http::inbox::Inbox;
 use crate::limits::{DRAIN_GRACE, LINGER, LINGER_BYTES_MAX, TARGET_BYTES_MAX};
 use crate::net::{Chunk, Elapsed, Socket};
@@ -162,7 +160,8 @@ impl Client<'_> {
         let decided = match self.head(started).await {
             Ok(decided) => decided,
             Err((error, head_bytes)) => {
-                let outcome = Outcome { error: Some(error), phase: Phase::RequestHead, upstream: Default::default() };
+                let outcome =
+                    Outcome { error: Some(error), phase: Phase::RequestHead, upstream: Default::default() };
                 let id = self.shard.request_ids.next(None);
                 return self.refuse(&outcome, &id, started, head_bytes, Method::Get, false, None).await;
             }
@@ -170,9 +169,12 @@ impl Client<'_> {
         let Decided { version, method, framing, keep_alive, request_id, head_bytes, verdict } = decided;
         let plan = match verdict {
             Verdict::Forward(plan) => plan,
-            Verdict::Options => return self.options(started, head_bytes, keep_alive && framing == BodyFraming::None).await,
+            Verdict::Options => {
+                return self.options(started, head_bytes, keep_alive && framing == BodyFraming::None).await;
+            }
             Verdict::Refuse(error) => {
-                let outcome = Outcome { error: Some(error), phase: Phase::Decide, upstream: Default::default() };
+                let outcome =
+                    Outcome { error: Some(error), phase: Phase::Decide, upstream: Default::default() };
                 let keep = keep_alive && framing == BodyFraming::None && !self.shard.draining();
                 return self.refuse(&outcome, &request_id, started, head_bytes, method, keep, None).await;
             }
@@ -184,13 +186,22 @@ impl Client<'_> {
         let (whole, bytes_in) = (body.is_done(), head_bytes as u64 + body.bytes());
         if outcome.error.is_some() {
             if self.written.get() {
-                self.account(Some(&service), &outcome, responder.status(), bytes_in, responder.bytes(), started);
+                self.account(
+                    Some(&service),
+                    &outcome,
+                    responder.status(),
+                    bytes_in,
+                    responder.bytes(),
+                    started,
+                );
                 // The client must not take the answer for whole.
                 self.socket.reset_on_close();
                 return Next::Close;
             }
             let keep = keep_alive && whole && !self.shard.draining();
-            return self.refuse(&outcome, &request_id, started, head_bytes, method, keep, Some(&service)).await;
+            return self
+                .refuse(&outcome, &request_id, started, head_bytes, method, keep, Some(&service))
+                .await;
         }
         self.account(Some(&service), &outcome, responder.status(), bytes_in, responder.bytes(), started);
         match (responder.keeps_alive(), whole) {
@@ -319,7 +330,8 @@ impl Client<'_> {
     async fn panicked(&mut self) -> Next {
         self.shard.counters.panicked();
         let now = self.shard.net.now();
-        let outcome = Outcome { error: Some(Error::Panicked), phase: Phase::Decide, upstream: Default::default() };
+        let outcome =
+            Outcome { error: Some(Error::Panicked), phase: Phase::Decide, upstream: Default::default() };
         if self.written.get() {
             self.account(None, &outcome, 0, 0, 0, now);
             self.socket.reset_on_close();

@@ -25,7 +25,15 @@ pub struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     /// A body of this framing and of at most `bytes_max` bytes, of which the inbox may already hold a part.
     pub fn new(socket: &'a Socket, inbox: &'a mut Inbox, framing: BodyFraming, bytes_max: u64) -> Self {
-        Self { socket, inbox, decoder: framing.into(), trailers: Vec::new(), left_max: bytes_max, bytes: 0, eof: false }
+        Self {
+            socket,
+            inbox,
+            decoder: framing.into(),
+            trailers: Vec::new(),
+            left_max: bytes_max,
+            bytes: 0,
+            eof: false,
+        }
     }
 
     /// Content bytes read so far.

@@ -91,7 +91,8 @@ impl ResponseSink for Responder<'_> {
             (false, false) => ConnectionOut::Close,
         };
         let date = self.shard.date();
-        let to = ResponseOut { connection, body: self.framing, client_version: self.version, date: Some(&date) };
+        let to =
+            ResponseOut { connection, body: self.framing, client_version: self.version, date: Some(&date) };
         write_response(self.out.bytes(), head, meta, &to, rules);
         if meta.upgrade {
             self.framing = BodyFraming::UntilClose;

@@ -54,13 +54,16 @@ impl Buffers {
             lent_count: Cell::new(0),
         };
         // SAFETY: `entries` is page aligned, has BUFFERS_MAX entries and lives until the ring is gone (`Net::drop`).
-        unsafe { ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS_MAX as u16, GROUP, 0)? };
+        unsafe {
+            ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS_MAX as u16, GROUP, 0)?
+        };
         buffers.grow();
         Ok(buffers)
     }
 
     fn layout() -> Layout {
-        Layout::from_size_align(BUFFERS_MAX * size_of::<BufRingEntry>(), PAGE).expect("constants fit a layout")
+        Layout::from_size_align(BUFFERS_MAX * size_of::<BufRingEntry>(), PAGE)
+            .expect("constants fit a layout")
     }
 
     /// Adds a step of buffers, if there may be more. Returns whether there are more now.

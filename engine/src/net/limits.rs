@@ -27,7 +27,8 @@ pub const OUTGOING_KEPT_BYTES_MAX: usize = 32 << 10;
 /// Accepted connections waiting for the shard to take them, for one listener.
 pub const ACCEPTED_QUEUED_MAX: usize = 4096;
 
-const _: () = assert!(BUFFERS_MAX.is_power_of_two() && BUFFERS_MAX <= 1 << 15, "the kernel's limits for a buffer ring");
+const _: () =
+    assert!(BUFFERS_MAX.is_power_of_two() && BUFFERS_MAX <= 1 << 15, "the kernel's limits for a buffer ring");
 const _: () = assert!(BUFFERS_MAX.is_multiple_of(BUFFERS_STEP));
 const _: () = assert!(CHUNKS_QUEUED_SCARCE_MAX < CHUNKS_QUEUED_MAX && CHUNKS_QUEUED_MAX < BUFFERS_STEP);
 const _: () = assert!(COMPLETIONS >= SUBMISSIONS && COMPLETIONS.is_power_of_two());

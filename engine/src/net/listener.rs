@@ -131,7 +131,7 @@ impl Drop for Listener {
         if self.state.armed.get() {
             self.net.cancel(Kind::Accept, self.state.index);
         } else {
-            self.net.listeners.borrow_mut().remove(self.state.index);
+            let _removed = self.net.listeners.borrow_mut().remove(self.state.index);
         }
     }
 }
@@ -158,7 +158,7 @@ impl State {
         if !cqueue::more(flags) {
             self.armed.set(false);
             if self.orphan.get() {
-                net.listeners.borrow_mut().remove(self.index);
+                let _removed = net.listeners.borrow_mut().remove(self.index);
             }
         } else if self.queue.borrow().len() >= ACCEPTED_QUEUED_MAX {
             net.cancel(Kind::Accept, self.index);

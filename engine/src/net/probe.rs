@@ -82,13 +82,19 @@ fn explain(error: &io::Error, release: &str, sysctl: &str) -> StartError {
     let tried = "setting up io_uring (io_uring_setup with SINGLE_ISSUER and DEFER_TASKRUN)";
     let (major, minor) = KERNEL_MIN;
     let advice = match error.raw_os_error() {
-        Some(libc::ENOSYS) if older(release) => format!("use Linux {major}.{minor} or newer; this is {release}"),
+        Some(libc::ENOSYS) if older(release) => {
+            format!("use Linux {major}.{minor} or newer; this is {release}")
+        }
         Some(libc::ENOSYS) => "a seccomp profile hides io_uring: allow io_uring_setup, io_uring_enter and \
              io_uring_register (for a container: its seccomp profile)"
             .into(),
         Some(libc::EPERM | libc::EACCES) if sysctl == "2" || sysctl == "1" => format!(
             "the sysctl kernel.io_uring_disabled is {sysctl}: set it to 0{}",
-            if sysctl == "1" { ", or give this process CAP_SYS_ADMIN or the group in kernel.io_uring_group" } else { "" }
+            if sysctl == "1" {
+                ", or give this process CAP_SYS_ADMIN or the group in kernel.io_uring_group"
+            } else {
+                ""
+            }
         ),
         Some(libc::EPERM | libc::EACCES) => "a seccomp profile or security module forbids io_uring: allow \
              io_uring_setup, io_uring_enter and io_uring_register (for a container: its seccomp profile)"

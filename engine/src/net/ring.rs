@@ -24,9 +24,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 use slab::Slab;
 
 use super::buffers::Buffers;
-use super::limits::{
-    COMPLETIONS, OUTGOING_KEPT_BYTES_MAX, OUTGOING_POOLED_MAX, SUBMISSIONS,
-};
+use super::limits::{COMPLETIONS, OUTGOING_KEPT_BYTES_MAX, OUTGOING_POOLED_MAX, SUBMISSIONS};
 use super::outgoing::Outgoing;
 use super::timer::{Timer, Wheel};
 use super::{listener, socket};
@@ -93,6 +91,7 @@ pub(super) enum Kind {
     Connect,
     Shutdown,
     Alarm,
+    Close,
 }
 
 impl Kind {
@@ -110,6 +109,7 @@ impl Kind {
             4 => Self::Connect,
             5 => Self::Shutdown,
             6 => Self::Alarm,
+            7 => Self::Close,
             _ => Self::Ignored,
         };
         (kind, tag as u32)
@@ -248,10 +248,9 @@ impl Net {
         self.push(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignored.tag(0)));
     }
 
-    /// Closes a descriptor after all that was pushed before.
-    pub(super) fn close(&self, fd: RawFd) {
-        let entry = opcode::Close::new(Fd(fd)).build();
-        self.push(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(Kind::Ignored.tag(0)));
+    /// Closes a socket's descriptor after all that was pushed before; its index is free once that is done.
+    pub(super) fn close(&self, fd: RawFd, index: u32) {
+        self.push(opcode::Close::new(Fd(fd)).build().user_data(Kind::Close.tag(index)));
     }
 
     /// Submits what was pushed and collects completions, waiting for one for at most [`HOT_WAIT`] if asked.
@@ -276,7 +275,9 @@ impl Net {
     /// Makes room in the submission queue.
     fn submit(&self) -> io::Result<usize> {
         match self.ring.submit() {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => Ok(0),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {
+                Ok(0)
+            }
             result => result,
         }
     }
@@ -309,6 +310,10 @@ impl Net {
         match kind {
             Kind::Ignored => return,
             Kind::Alarm => return self.park.alarm.set(None),
+            Kind::Close => {
+                let closed = self.sockets.borrow_mut().remove(index);
+                return drop(closed); // with what was held until now, which may come back here
+            }
             Kind::Accept => {
                 let state = self.listeners.borrow().get(index);
                 return state.into_iter().for_each(|state| state.on_accept(self, result, entry.flags()));
@@ -350,7 +355,11 @@ impl Net {
     }
 
     /// Sleeps until something completes, a timer is due, or a task pushes something.
-    async fn cold_park<'f>(&self, eventfd: &'f BufferedFile, read: &mut Option<EventRead<'f>>) -> io::Result<()> {
+    async fn cold_park<'f>(
+        &self,
+        eventfd: &'f BufferedFile,
+        read: &mut Option<EventRead<'f>>,
+    ) -> io::Result<()> {
         self.set_alarm();
         self.set_eventfd(true);
         self.park.asleep.set(true);
@@ -410,7 +419,8 @@ impl Net {
     }
 }
 
-type EventRead<'f> = Pin<Box<dyn Future<Output = Result<glommio::io::ReadResult, glommio::GlommioError<()>>> + 'f>>;
+type EventRead<'f> =
+    Pin<Box<dyn Future<Output = Result<glommio::io::ReadResult, glommio::GlommioError<()>>> + 'f>>;
 
 impl Drop for Net {
     fn drop(&mut self) {
@@ -442,7 +452,7 @@ impl<T> Table<T> {
         self.0.get(index as usize).cloned()
     }
 
-    pub(super) fn remove(&mut self, index: u32) {
-        self.0.try_remove(index as usize);
+    pub(super) fn remove(&mut self, index: u32) -> Option<Rc<T>> {
+        self.0.try_remove(index as usize)
     }
 }

@@ -5,6 +5,7 @@
 //! future may be dropped at any time. Dropping the [`Socket`] cancels what is in flight; the file descriptor is closed
 //! after the last completion.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -36,6 +37,8 @@ pub(super) struct State {
     in_flight: Cell<u8>,
     /// The [`Socket`] is gone.
     orphan: Cell<bool>,
+    /// Dropped when the descriptor is closed.
+    held: RefCell<Option<Box<dyn Any>>>,
     receive: Receive,
     send: Send,
 }
@@ -79,6 +82,7 @@ impl Socket {
                 index,
                 in_flight: Cell::new(0),
                 orphan: Cell::new(false),
+                held: RefCell::default(),
                 receive: Receive::default(),
                 send: Send::default(),
             })
@@ -206,6 +210,11 @@ impl Socket {
     pub fn reset_on_close(&self) {
         // A failure leaves an ordinary close.
         let _ = socket2::SockRef::from(&self.fd()).set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    /// Keeps something until the descriptor is closed: a count of open connections, which are open until then.
+    pub fn hold(&self, held: Box<dyn Any>) {
+        self.state.held.replace(Some(held));
     }
 
     /// The file descriptor, for socket options.
@@ -378,7 +387,7 @@ impl State {
         self.in_flight.set(self.in_flight.get() - 1);
     }
 
-    /// Closes an orphan once nothing is in flight. Its index is free for another from then on.
+    /// Closes an orphan once nothing is in flight.
     fn close_if_done(&self, net: &Net) {
         if self.in_flight.get() > 0 || self.receive.starved.get() {
             return;
@@ -386,8 +395,7 @@ impl State {
         if let Some(outgoing) = self.send.outgoing.borrow_mut().take() {
             net.recycle(outgoing);
         }
-        net.sockets.borrow_mut().remove(self.index);
-        net.close(self.fd);
+        net.close(self.fd, self.index);
     }
 
     /// Lets the task that waits to receive look again.

@@ -214,8 +214,14 @@ impl Wheel {
 
 impl State {
     fn insert(&mut self) -> u32 {
-        let entry =
-            Entry { deadline: NEVER, comes_round: NEVER, slot: NONE, previous: NONE, next: NONE, waker: None };
+        let entry = Entry {
+            deadline: NEVER,
+            comes_round: NEVER,
+            slot: NONE,
+            previous: NONE,
+            next: NONE,
+            waker: None,
+        };
         if self.free == NONE {
             self.entries.push(entry);
             return u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 timers fit in memory");

@@ -50,7 +50,10 @@ async fn each_shard_starts_with_its_own_socket_and_its_share_of_connections() {
     assert_ne!(sockets[0].1.as_raw_fd(), sockets[1].1.as_raw_fd());
     for seed in &rig.seeds {
         assert_eq!(seed.snapshot.revision, 1);
-        assert!(seed.snapshot.services[0].nodes.iter().all(|node| node.live), "nodes need not be up at start");
+        assert!(
+            seed.snapshot.services[0].nodes.iter().all(|node| node.live),
+            "nodes need not be up at start"
+        );
     }
 }
 
@@ -84,7 +87,12 @@ async fn a_reload_opens_what_is_new_and_keeps_what_is_known_of_nodes() {
     let _ = (rig.orders(0), rig.orders(1));
     let bound = rig.engine.listeners[0].bound;
     let more = "\n[[listeners]]\nname = \"more\"\naddress = \"127.0.0.1:0\"\n";
-    rig.reload(&BASE.replace("name = \"web\"", "name = \"web\"\nidle_timeout = \"5s\"").replace("\n[[services]]", &(more.to_owned() + "\n[[services]]"))).await;
+    rig.reload(
+        &BASE
+            .replace("name = \"web\"", "name = \"web\"\nidle_timeout = \"5s\"")
+            .replace("\n[[services]]", &(more.to_owned() + "\n[[services]]")),
+    )
+    .await;
     for shard in 0..2 {
         let (snapshot, opened) = snapshot_of(rig.orders(shard));
         assert_eq!(snapshot.revision, 2);
@@ -168,7 +176,10 @@ async fn drains_until_every_shard_is_done() {
     }
     rig.engine.on_report(FromShard::Drained { shard: 0, cut: 2 }, now);
     assert_eq!(rig.engine.ending(), None);
-    let delta = Box::new(Delta { site: crate::account::Counters { requests: 5, ..Default::default() }, ..Delta::default() });
+    let delta = Box::new(Delta {
+        site: crate::account::Counters { requests: 5, ..Default::default() },
+        ..Delta::default()
+    });
     rig.engine.on_report(FromShard::Delta { shard: 1, delta }, now);
     rig.engine.on_report(FromShard::Drained { shard: 1, cut: 1 }, now);
     assert_eq!(rig.engine.ending(), Some(Ending::Drained { cut: 3 }));

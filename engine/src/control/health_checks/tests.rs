@@ -77,7 +77,8 @@ async fn http_tells_what_is_wrong() {
 
 #[tokio::test]
 async fn http_passes_over_interim_answers() {
-    let (result, _) = ask(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", &[200]).await;
+    let (result, _) =
+        ask(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", &[200]).await;
     assert_eq!(result, Ok(()));
 }
 

@@ -122,7 +122,8 @@ async fn config_has_no_secrets() {
 #[tokio::test]
 async fn metrics_have_what_shards_and_services_counted() {
     let mut rig = Rig::start(CONFIG).await;
-    let mut counters = Counters { requests: 7, answers: [0, 6, 0, 0, 1], bytes_in: 70, ..Counters::default() };
+    let mut counters =
+        Counters { requests: 7, answers: [0, 6, 0, 0, 1], bytes_in: 70, ..Counters::default() };
     counters.endings[0][7] = 6;
     counters.endings[7][2] = 1;
     let services = vec![("a".into(), counters.clone())];

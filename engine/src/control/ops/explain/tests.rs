@@ -44,7 +44,8 @@ fn wrong_parameters_are_named() {
 #[test]
 fn a_request_is_normalised_as_on_its_path() {
     let request =
-        Request::parse(&params("http://x.Example.com:8080/b/../%61?q=1#f", None, Some("::ffff:10.0.0.1"))).unwrap();
+        Request::parse(&params("http://x.Example.com:8080/b/../%61?q=1#f", None, Some("::ffff:10.0.0.1")))
+            .unwrap();
     assert_eq!(request.host, "x.Example.com:8080");
     assert_eq!(request.normalised_path, "/a");
     assert_eq!(request.method, "GET");
