@@ -59,13 +59,14 @@ fn running_out_for_upstream_connections_is_an_answer_not_a_crash() {
     let mut gateway = Gateway::before(&origin).after(&format!("ulimit -n {LIMIT}")).start();
     let mut clients: Vec<Client> = (0..LIMIT / 2)
         .map(|_| {
-            let mut client = gateway.client();
+            let mut client = gateway.client().patience(Duration::from_secs(1));
             client.send(get("/hold").bytes());
             client
         })
         .collect();
     eventually("the limit is reached", PATIENCE, || process::descriptors(gateway.pid()) > LIMIT * 8 / 10);
     origin.release();
+    // Who still waits in the backlog while others keep their connections gets nothing yet.
     let mut statuses: Vec<u16> =
         clients.iter_mut().filter_map(|client| client.try_read().ok()).map(|answer| answer.status).collect();
     statuses.sort_unstable();
