@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use coregate_config::checked::{Gateway, NodeAddress};
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::flow::Flow;
 use super::health_checks::{Checker, Subject};
@@ -131,7 +131,7 @@ impl Engine {
             reports,
             events: &events,
         })?;
-        info!(shards = shards.count(), revision = 1, "started");
+        info!(shards = shards.count(), "started");
         let watch = match source {
             Source::File(watch) => Some(watch),
             Source::BuiltIn => None,
@@ -175,7 +175,7 @@ impl Engine {
                 self.tell_nodes(changed);
             }
             FromShard::Delta { shard, delta } => self.flow.add(shard, &delta, now),
-            FromShard::Applied { shard, revision } => self.shards.on_applied(shard, revision),
+            FromShard::Applied { shard, revision } => self.on_applied(shard, revision),
             FromShard::Drained { shard, cut } => {
                 self.shards.on_drained(shard);
                 if let Some(stopping) = &mut self.stopping {
@@ -295,6 +295,16 @@ impl Engine {
         stopping.ending.get_or_insert(Ending::ShardDied { shard });
     }
 
+    /// Says that a configuration is in force once it is on every shard, and not before.
+    fn on_applied(&mut self, shard: usize, revision: u64) {
+        let before = self.shards.applied();
+        self.shards.on_applied(shard, revision);
+        let now = self.shards.applied();
+        if now > before && now == self.snapshot.revision {
+            info!(revision = now, "configuration applied");
+        }
+    }
+
     fn on_checked(&mut self, result: &health_checks::CheckResult, now: Instant) {
         let changed = self.checker.on_result(result, now);
         self.tell_nodes(changed);
@@ -362,7 +372,7 @@ impl Engine {
         self.snapshot =
             Arc::new(Snapshot::compile(revision, gateway, &self.addresses, is_live, Some(&self.snapshot)));
         self.shards.send_snapshot(&self.snapshot, shards::deal(opened, self.shards.count()));
-        info!(revision, "configuration applied");
+        debug!(revision, "configuration sent to the shards");
     }
 }
 

@@ -19,7 +19,7 @@
 //!
 //! Signals: SIGHUP reads the configuration again. SIGTERM and SIGINT drain: stop accepting, finish what is in flight
 //! within `server.drain_timeout`, exit 0; a second one ends the process at once, with 143 (SIGTERM) or 130 (SIGINT).
-//! SIGUSR1 is kept for reopening the access log. A shard thread that ends by itself aborts the process: its sockets
+//! SIGUSR1 is kept for reopening the access log; until then it does nothing. A shard thread that ends by itself aborts the process: its sockets
 //! would go on taking connections that nobody serves.
 
 pub mod engine;
@@ -144,6 +144,7 @@ async fn serve(mut engine: Engine, mut inbox: Inbox, mut signals: Signals) -> io
             signal = signals.next() => match signal {
                 Order::Reload => engine.reload("SIGHUP"),
                 Order::Stop { name, code } => engine.stop(name, code, clock::read()),
+                Order::ReopenLogs => info!("SIGUSR1: there is no log file to reopen"),
             },
             Some(report) = inbox.reports.recv() => engine.on_report(report, clock::read()),
             Some(event) = inbox.events.recv() => engine.on_event(event, clock::read()),
@@ -172,6 +173,7 @@ async fn at(time: Option<Instant>) {
 /// What a signal asks for.
 enum Order {
     Reload,
+    ReopenLogs,
     Stop { name: &'static str, code: u8 },
 }
 
@@ -179,6 +181,8 @@ struct Signals {
     hang_up: Signal,
     interrupt: Signal,
     terminate: Signal,
+    /// Taken so that a log rotation made for other servers does not end this one.
+    user_1: Signal,
 }
 
 impl Signals {
@@ -187,6 +191,7 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            user_1: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -195,6 +200,7 @@ impl Signals {
             _ = self.terminate.recv() => Order::Stop { name: "SIGTERM", code: 143 },
             _ = self.interrupt.recv() => Order::Stop { name: "SIGINT", code: 130 },
             _ = self.hang_up.recv() => Order::Reload,
+            _ = self.user_1.recv() => Order::ReopenLogs,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! nothing is locked.
 //!
 //! Bounds: [`CONNECTIONS_MAX`] connections (more wait in the backlog), [`HEADER_TIMEOUT`] for a request's head and for
-//! an idle connection, [`ANSWER_TIMEOUT`] for an answer. Bodies are not read.
+//! an idle connection, [`ANSWER_TIMEOUT`] for an answer, [`CONNECTION_TIMEOUT`] for a connection. Bodies are not read.
 
 mod config;
 mod explain;
@@ -42,6 +42,8 @@ pub type Question = Box<dyn FnOnce(&Engine) + Send>;
 const CONNECTIONS_MAX: usize = 64;
 /// For the head of a request, from when the connection is ready for one.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a whole connection: a client that never reads its answer gives its place up.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 /// For the loop to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long accepting pauses after an error such as "too many open files".
@@ -97,8 +99,10 @@ async fn accept(socket: tokio::net::TcpListener, router: Router) {
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                debug!(%peer, %error, "ops address: connection ended");
+            match timeout(CONNECTION_TIMEOUT, connection).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => debug!(%peer, %error, "ops address: connection ended"),
+                Err(_) => debug!(%peer, "ops address: connection closed, it lasted too long"),
             }
             drop(permit);
         });
