@@ -32,7 +32,7 @@ format-check: ## Is everything formatted?
 
 lint: ## Clippy over everything, warnings are errors; shellcheck where it is installed
 	$(CARGO) clippy --workspace --all-targets $(TEST_FEATURES) -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run scripts/*.sh wrk-scripts/*.sh; \
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run fuzz/run scripts/*.sh wrk-scripts/*.sh; \
 	else echo "shellcheck is not installed: the scripts were not checked"; fi
 
 build-for-tests: ## Builds the binaries that the integration tests start
@@ -45,10 +45,10 @@ deny: ## Licences, sources, duplicates and, where its database can be had, advis
 	scripts/deny.sh
 
 fuzz-short: ## Every fuzz target, some seconds each
-	scripts/fuzz.sh $(FUZZ_SECONDS_SHORT)
+	fuzz/run $(FUZZ_SECONDS_SHORT)
 
 fuzz: ## Every fuzz target, some minutes each
-	scripts/fuzz.sh $(FUZZ_SECONDS)
+	fuzz/run $(FUZZ_SECONDS)
 
 check: ## The quick part of `make test`: formatting, lints, unit tests
 	$(MAKE) format-check lint

@@ -5,9 +5,11 @@
 //! for as long as its [`Port`] lives, so two tests never have the same one, in whatever process they run.
 
 use std::fs::{File, TryLockError};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use socket2::{Domain, Socket, Type};
 
 const FIRST: u16 = 18_000;
 const LAST: u16 = 31_999;
@@ -54,9 +56,16 @@ impl Port {
             Err(TryLockError::WouldBlock) => return None,
             Err(TryLockError::Error(error)) => panic!("lock for port {number}: {error}"),
         }
-        TcpListener::bind((Ipv4Addr::UNSPECIFIED, number)).ok()?;
-        Some(Port { number, _lock: lock })
+        is_free(number).then_some(Port { number, _lock: lock })
     }
+}
+
+/// Whether nobody listens there. The socket that asks never listens itself: a process that is forked at this moment
+/// holds a copy of it for a while, which then is in nobody's way.
+fn is_free(number: u16) -> bool {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("SO_REUSEADDR");
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, number)).into()).is_ok()
 }
 
 /// Where tests of all processes keep their locks.
