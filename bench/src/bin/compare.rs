@@ -1,2 +1,134 @@
-//! placeholder
-fn main() {}
+//! `coregate-compare`: the comparison's command line. Prints a table and puts it into RESULTS.md.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use coregate_bench::compare::gateway::{Cpus, Kind};
+use coregate_bench::compare::throughput::{self, Settings};
+use coregate_bench::compare::{idle, machine, results};
+use coregate_bench::executor::pin;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Measures coregate beside nginx and HAProxy.
+#[derive(Debug, Parser)]
+#[command(name = "coregate-compare")]
+struct Cli {
+    /// What to measure
+    #[arg(long, value_enum, default_value = "throughput")]
+    scenario: Scenario,
+    /// Numbers of connections (throughput)
+    #[arg(long, value_delimiter = ',', default_value = "8,64,600")]
+    connections: Vec<usize>,
+    /// Interleaved rounds, of which medians are taken (throughput)
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: u64,
+    /// Seconds of one measurement
+    #[arg(long, default_value_t = 10)]
+    duration: u64,
+    /// Seconds of load before each measurement (throughput)
+    #[arg(long, default_value_t = 2)]
+    warmup: u64,
+    /// Open loop: requests a second (throughput)
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Idle connections (idle-memory)
+    #[arg(long, default_value_t = 20_000)]
+    idle_connections: usize,
+    /// Which gateways; ratios are of the first one. Those that are not installed are left out
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "coregate,nginx,haproxy")]
+    only: Vec<Kind>,
+    /// CPU of the gateway
+    #[arg(long, default_value_t = 0)]
+    gateway_cpu: usize,
+    /// CPU of the origin and the load
+    #[arg(long, default_value_t = 1)]
+    load_cpu: usize,
+    /// Where the table goes besides standard output
+    #[arg(long, default_value = "bench/RESULTS.md")]
+    results: PathBuf,
+    /// Print the table only
+    #[arg(long)]
+    no_results: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// CPU of a request, requests a second, latencies
+    Throughput,
+    /// Memory of an idle connection
+    IdleMemory,
+    /// CPU of an idle process
+    IdleCpu,
+}
+
+impl Cli {
+    /// The name of the results' section and its heading.
+    fn section(&self) -> (&'static str, &'static str) {
+        match (self.scenario, self.rate) {
+            (Scenario::Throughput, None) => ("throughput", "Throughput"),
+            (Scenario::Throughput, Some(_)) => ("open-loop", "Latency at a fixed rate"),
+            (Scenario::IdleMemory, _) => ("idle-memory", "Memory of an idle connection"),
+            (Scenario::IdleCpu, _) => ("idle-cpu", "CPU of an idle process"),
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        eprintln!("coregate-compare: signals cannot be handled");
+        return ExitCode::FAILURE;
+    };
+    // Whatever ends the comparison drops it, and with it all processes and folders that it made.
+    let result = tokio::select! {
+        result = compare(&cli) => result,
+        _ = terminate.recv() => Err("terminated".to_owned()),
+        _ = interrupt.recv() => Err("interrupted".to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("coregate-compare: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn compare(cli: &Cli) -> Result<(), String> {
+    let cpus = Cpus { gateway: cli.gateway_cpu, load: cli.load_cpu };
+    let gateways: Vec<Kind> = cli.only.iter().copied().filter(|kind| kind.program().is_some()).collect();
+    for missing in cli.only.iter().filter(|kind| !gateways.contains(kind)) {
+        eprintln!("{} is not installed: left out", missing.name());
+    }
+    let flags: Vec<String> = std::env::args().skip(1).collect();
+    let command = format!("bench/compare.sh {}", flags.join(" "));
+    let machine = machine::description(&gateways, command.trim());
+    pin(Some(cpus.load));
+    let table = match cli.scenario {
+        Scenario::Throughput => {
+            let settings = Settings {
+                gateways,
+                connections: cli.connections.clone(),
+                rounds: usize::try_from(cli.rounds).unwrap_or(usize::MAX),
+                duration: cli.duration,
+                warmup: cli.warmup,
+                rate: cli.rate,
+                cpus,
+            };
+            throughput::run(&settings).await?
+        }
+        Scenario::IdleMemory => idle::memory(&gateways, cli.idle_connections, cpus).await?,
+        Scenario::IdleCpu => idle::cpu(&gateways, Duration::from_secs(cli.duration), cpus).await?,
+    };
+    println!("{table}");
+    if cli.no_results {
+        return Ok(());
+    }
+    let (section, heading) = cli.section();
+    results::update(&cli.results, section, &format!("## {heading}\n\n{machine}\n{table}"))
+}

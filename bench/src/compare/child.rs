@@ -1,0 +1,84 @@
+//! A child process that ends with its guard, pinned to a CPU, its output in a file.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child as Process, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use coregate::clock;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::executor::pin;
+
+/// How long a process may take to end when asked.
+const GRACE: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Lines of a log that are shown when something is wrong.
+const LOG_LINES: usize = 20;
+
+/// A running child. Dropped, it is asked to end, and after a while made to.
+#[derive(Debug)]
+pub struct Child {
+    process: Process,
+    log: PathBuf,
+}
+
+impl Child {
+    /// Starts a program in a folder of its own, pinned with all that it starts. `home` is where this thread goes back
+    /// to.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn start(program: &Path, args: &[&str], dir: &Path, cpu: usize, home: usize) -> Result<Self, String> {
+        let log = dir.join("output.txt");
+        let output = || File::create(&log).and_then(|file| Ok((file.try_clone()?, file)));
+        let (out, err) = output().map_err(|error| format!("{}: {error}", log.display()))?;
+        // A child inherits the CPUs of the thread that starts it.
+        pin(Some(cpu));
+        let mut command = Command::new(program);
+        let command = command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(out).stderr(err);
+        let spawned = command.spawn();
+        pin(Some(home));
+        let process = spawned.map_err(|error| format!("{}: {error}", program.display()))?;
+        Ok(Self { process, log })
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// The end of its output.
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.has_ended() {
+            return;
+        }
+        if let Some(pid) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
+            // It may have ended just now.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let deadline = clock::read() + GRACE;
+        while !self.has_ended() {
+            if clock::read() >= deadline {
+                let _ = self.process.kill();
+                let _ = self.process.wait();
+                return;
+            }
+            thread::park_timeout(LOOK_AGAIN);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The comparison under load: CPU of a request, requests a second, latencies.
+//!
+//! All gateways run all the time (an idle one uses no CPU to speak of) and are loaded in turn: each round, for each
+//! number of connections, each gateway once. Output: a table of medians with ratios.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::gateway::{Cpus, Kind, Server, beside};
+use super::median;
+use super::results::{Table, ratio};
+use crate::load::Report;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which gateways, coregate first.
+    pub gateways: Vec<Kind>,
+    /// Numbers of connections.
+    pub connections: Vec<usize>,
+    /// How often.
+    pub rounds: usize,
+    /// Seconds of one measurement.
+    pub duration: u64,
+    /// Seconds of load before it.
+    pub warmup: u64,
+    /// Requests a second of an open loop; `None` = closed loop.
+    pub rate: Option<f64>,
+    /// Where they run.
+    pub cpus: Cpus,
+}
+
+/// Measurements of one gateway at one number of connections.
+#[derive(Debug, Default)]
+struct Cell {
+    reports: Vec<Report>,
+}
+
+impl Cell {
+    fn median(&self, value: impl Fn(&Report) -> f64) -> f64 {
+        median(self.reports.iter().map(value).collect())
+    }
+
+    fn cpu_us(&self) -> f64 {
+        self.median(|report| report.cpu_us_per_request.unwrap_or(f64::NAN))
+    }
+
+    /// Requests without a good answer, of all rounds.
+    fn failed(&self) -> u64 {
+        self.reports.iter().map(|report| report.errors.total() + report.non_2xx + report.unsent).sum()
+    }
+}
+
+/// Measures, and returns the table.
+///
+/// # Errors
+/// A gateway or the load does not run.
+pub async fn run(settings: &Settings) -> Result<String, String> {
+    let origin = Server::origin(settings.cpus).await?;
+    let mut servers = Vec::new();
+    for &kind in &settings.gateways {
+        servers.push(Server::gateway(kind, origin.address, settings.cpus).await?);
+    }
+    let mut cells: Vec<Vec<Cell>> =
+        settings.connections.iter().map(|_| servers.iter().map(|_| Cell::default()).collect()).collect();
+    for round in 1..=settings.rounds {
+        for (&connections, row) in settings.connections.iter().zip(&mut cells) {
+            for (server, cell) in servers.iter().zip(row) {
+                let report = load(settings, server, connections).await?;
+                eprintln!(
+                    "round {round} of {}, {connections} connections, {}: {:.2} us of CPU a request, {:.0} requests/s",
+                    settings.rounds,
+                    server.name,
+                    report.cpu_us_per_request.unwrap_or(f64::NAN),
+                    report.rps
+                );
+                cell.reports.push(report);
+            }
+        }
+    }
+    Ok(table(settings, &cells))
+}
+
+async fn load(settings: &Settings, server: &Server, connections: usize) -> Result<Report, String> {
+    let mut command = Command::new(beside("coregate-load")?);
+    command
+        .args(["--url", &server.url()])
+        .args(["--connections", &connections.to_string()])
+        .args(["--duration", &settings.duration.to_string()])
+        .args(["--warmup", &settings.warmup.to_string()])
+        .args(["--cpu", &settings.cpus.load.to_string()])
+        .args(["--watch-pid", &server.child.id().to_string()]);
+    if let Some(rate) = settings.rate {
+        command.args(["--rate", &rate.to_string()]);
+    }
+    command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
+    let longest = Duration::from_secs(settings.duration + settings.warmup + 60);
+    let output = timeout(longest, command.output())
+        .await
+        .map_err(|_| format!("the load on {} did not end", server.name))?
+        .map_err(|error| format!("coregate-load: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "the load on {} failed: {}\n{}",
+            server.name,
+            output.status,
+            server.child.log_tail()
+        ));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("coregate-load's report: {error}"))
+}
+
+fn table(settings: &Settings, cells: &[Vec<Cell>]) -> String {
+    let mut table = Table::new(&[
+        "connections, gateway",
+        "CPU us/request",
+        "CPU ratio",
+        "requests/s",
+        "requests/s ratio",
+        "p50 us",
+        "p99 us",
+        "p99.9 us",
+        "failed",
+    ]);
+    for (connections, row) in settings.connections.iter().zip(cells) {
+        let first = row.first();
+        for (kind, cell) in settings.gateways.iter().zip(row) {
+            let rps = |cell: &Cell| cell.median(|report| report.rps);
+            let us = |value: fn(&Report) -> f64| format!("{:.0}", cell.median(value));
+            // Coregate's share of what the other has.
+            let against = |value: &dyn Fn(&Cell) -> f64| match first {
+                Some(first) if *kind != settings.gateways[0] => ratio(value(first), value(cell)),
+                _ => String::new(),
+            };
+            table.row([
+                format!("{connections}, {}", kind.name()),
+                format!("{:.2}", cell.cpu_us()),
+                against(&Cell::cpu_us),
+                format!("{:.0}", rps(cell)),
+                against(&rps),
+                us(|report| report.latency_us.p50),
+                us(|report| report.latency_us.p99),
+                us(|report| report.latency_us.p99_9),
+                cell.failed().to_string(),
+            ]);
+        }
+    }
+    let kind = match settings.rate {
+        Some(rate) => format!("open loop, {rate} requests/s, latencies from when a request was due"),
+        None => "closed loop".to_owned(),
+    };
+    let Cpus { gateway, load } = settings.cpus;
+    format!(
+        "Medians of {} interleaved round(s) of {} s ({kind}); gateway on CPU {gateway}, origin and load on CPU \
+         {load}. A ratio is {}'s number divided by the row's: for CPU, below 1 is better; for requests/s, above.\n\n{}",
+        settings.rounds,
+        settings.duration,
+        settings.gateways.first().map_or("", |kind| kind.name()),
+        table.text()
+    )
+}
