@@ -77,6 +77,8 @@ pub struct Shard {
     site: RefCell<Counters>,
     /// Counters of each service, kept over reconfigurations; those of services that are gone until they are reported.
     service_counters: RefCell<HashMap<Arc<str>, Rc<RefCell<Counters>>>>,
+    /// Revision that was put in force and not yet told of.
+    unreported: Cell<Option<u64>>,
     draining: Cell<bool>,
     drain_deadline: Cell<Option<Instant>>,
     reports: mpsc::Sender<FromShard>,
@@ -163,6 +165,7 @@ async fn run(seed: ShardSeed) -> io::Result<()> {
         listeners: RefCell::default(),
         site: RefCell::default(),
         service_counters: RefCell::default(),
+        unreported: Cell::new(None),
         draining: Cell::new(false),
         drain_deadline: Cell::new(None),
         reports: seed.reports,
@@ -183,7 +186,9 @@ async fn take_orders(shard: Rc<Shard>, mut orders: mpsc::Receiver<ToShard>) {
         match order {
             ToShard::Snapshot { snapshot, opened } => shard.apply(snapshot, opened),
             ToShard::Nodes(change) => shard.nodes_changed(&change),
-            ToShard::Report => shard.report(),
+            ToShard::Report => {
+                shard.report();
+            }
             ToShard::Drain { deadline } => shard.drain(deadline),
         }
     }
@@ -269,7 +274,8 @@ impl Shard {
         let revision = snapshot.revision;
         self.live.replace(Rc::new(Live { services, snapshot: snapshot.clone() }));
         self.apply_listeners(&snapshot, opened);
-        let _ = self.reports.try_send(FromShard::Applied { shard: self.index, revision });
+        self.unreported.set(Some(revision));
+        self.report();
     }
 
     fn service_state(&self, plan: &Arc<ServicePlan>, old: Option<&Rc<ServiceState>>) -> ServiceState {
@@ -339,13 +345,20 @@ impl Shard {
             return false;
         }
         self.pools.clear();
-        self.report();
-        self.reports.try_send(FromShard::Drained { shard: self.index, cut: open }).is_ok()
+        self.report() && self.reports.try_send(FromShard::Drained { shard: self.index, cut: open }).is_ok()
     }
 
-    /// Hands over what was counted since the last time. If the control thread is too busy it is kept for the next.
-    fn report(&self) {
-        let Ok(permit) = self.reports.try_reserve() else { return };
+    /// Hands over what was counted since the last time. If the control thread is too busy it is kept for the next, and
+    /// the answer is no.
+    fn report(&self) -> bool {
+        if let Some(revision) = self.unreported.get() {
+            let applied = FromShard::Applied { shard: self.index, revision };
+            if self.reports.try_send(applied).is_err() {
+                return false;
+            }
+            self.unreported.set(None);
+        }
+        let Ok(permit) = self.reports.try_reserve() else { return false };
         let mut services = Vec::new();
         self.service_counters.borrow_mut().retain(|name, counters| {
             let counted = counters.take();
@@ -358,6 +371,7 @@ impl Shard {
         let delta =
             Delta { site: self.site.take(), services, shard: self.counters.take(&self.net, &self.pools) };
         permit.send(FromShard::Delta { shard: self.index, delta: Box::new(delta) });
+        true
     }
 }
 

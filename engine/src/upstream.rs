@@ -77,19 +77,20 @@ pub async fn obtain(
             shard.counters.pool_reused();
             return Ok(Lease { connection, node, reused: true });
         }
-        match open(shard, service, node, timer).await {
+        match Box::pin(open(shard, service, node, timer)).await {
             Ok(connection) => return Ok(Lease { connection, node, reused: false }),
             Err(failed) => error = failed,
         }
         tried.0.push(node);
     }
     if error == Error::NodesBusy {
-        return wait_for_connection(shard, service, client, timer).await;
+        return Box::pin(wait_for_connection(shard, service, client, timer)).await;
     }
     Err(error)
 }
 
-/// Opens a connection to one node.
+/// Opens a connection to one node. Boxed by its callers, as all that is rare on the path of a request: its state would
+/// lie unused between what each request touches.
 async fn open(
     shard: &Rc<Shard>,
     service: &ServiceState,
@@ -141,7 +142,7 @@ async fn wait_for_connection(
         if let Some(connection) = pool.take(shard.net.now()) {
             return Ok(Lease { connection, node, reused: true });
         }
-        match open(shard, service, node, timer).await {
+        match Box::pin(open(shard, service, node, timer)).await {
             Ok(connection) => return Ok(Lease { connection, node, reused: false }),
             Err(Error::NodesBusy) => {}
             Err(error) => return Err(error),

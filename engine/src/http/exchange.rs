@@ -209,12 +209,12 @@ pub async fn carry<R: Source, K: ResponseSink>(
         } else {
             let mut upload = Upload::new(&shard.net, shard.net.outgoing(), framing);
             upload.socket = Some(socket);
-            exchange.both(source, upload, socket, inbox, sink, &uploaded).await
+            Box::pin(exchange.both(source, upload, socket, inbox, sink, &uploaded)).await
         };
         let result = match result {
             Ok(Answered::Upgraded) => {
                 let (socket, inbox) = (&connection.socket, &mut connection.inbox);
-                upgrade::tunnel(shard, timers, &service, source, socket, inbox, sink).await
+                Box::pin(upgrade::tunnel(shard, timers, &service, source, socket, inbox, sink)).await
             }
             Ok(Answered::Whole { reusable }) => {
                 exchange.release(connection, node, reusable && uploaded.get());

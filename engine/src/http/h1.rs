@@ -119,7 +119,7 @@ impl Client<'_> {
             self.written.set(false);
             let next = match AssertUnwindSafe(self.request()).catch_unwind().await {
                 Ok(next) => next,
-                Err(_) => self.panicked().await,
+                Err(_) => Box::pin(self.panicked()).await,
             };
             if next != Next::Request {
                 return next;
@@ -163,20 +163,27 @@ impl Client<'_> {
                 let outcome =
                     Outcome { error: Some(error), phase: Phase::RequestHead, upstream: Default::default() };
                 let id = self.shard.request_ids.next(None);
-                return self.refuse(&outcome, &id, started, head_bytes, Method::Get, false, None).await;
+                return Box::pin(self.refuse(&outcome, &id, started, head_bytes, Method::Get, false, None))
+                    .await;
             }
         };
         let Decided { version, method, framing, keep_alive, request_id, head_bytes, verdict } = decided;
         let plan = match verdict {
             Verdict::Forward(plan) => plan,
             Verdict::Options => {
-                return self.options(started, head_bytes, keep_alive && framing == BodyFraming::None).await;
+                return Box::pin(self.options(
+                    started,
+                    head_bytes,
+                    keep_alive && framing == BodyFraming::None,
+                ))
+                .await;
             }
             Verdict::Refuse(error) => {
                 let outcome =
                     Outcome { error: Some(error), phase: Phase::Decide, upstream: Default::default() };
                 let keep = keep_alive && framing == BodyFraming::None && !self.shard.draining();
-                return self.refuse(&outcome, &request_id, started, head_bytes, method, keep, None).await;
+                return Box::pin(self.refuse(&outcome, &request_id, started, head_bytes, method, keep, None))
+                    .await;
             }
         };
         let service = plan.service.clone();
