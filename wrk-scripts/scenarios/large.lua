@@ -1,4 +1,2 @@
--- GET of an answer of 64 KiB: the origin answers /bytes/N with N bytes.
-function init(args)
-  wrk.path = wrk.path:gsub("/[^/]*$", "/bytes/65536")
-end
+-- GET of an answer of 64 KiB; run.sh starts the origin of bench/ with answers of that size.
+wrk.method = "GET"
