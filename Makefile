@@ -8,6 +8,8 @@ FUZZ_SECONDS_SHORT ?= 10
 FUZZ_SECONDS ?= 300
 # Flags of wrk-scripts/run.sh, for example WRK_FLAGS="--duration 10".
 WRK_FLAGS ?=
+# Flags of bench/compare.sh, for example BENCH_FLAGS="--rounds 5".
+BENCH_FLAGS ?=
 
 # The tests inject a panic into a connection's task; no release has this feature.
 TEST_FEATURES := --features coregate/fault-injection
@@ -55,9 +57,10 @@ check: ## The quick part of `make test`: formatting, lints, unit tests
 	$(CARGO) test --workspace --lib --bins $(TEST_FEATURES)
 
 bench: ## Micro-benchmarks, then coregate beside nginx and HAProxy; writes bench/RESULTS.md
-	$(CARGO) bench --workspace
-	$(CARGO) build --release --workspace --bins
-	bench/compare.sh
+	$(CARGO) bench -p coregate-bench
+	bench/compare.sh $(BENCH_FLAGS)
+	bench/compare.sh --scenario idle-memory
+	bench/compare.sh --scenario idle-cpu
 
 wrk: ## The wrk suite: origin directly, coregate, and nginx and HAProxy where installed
 	wrk-scripts/run.sh $(WRK_FLAGS)

@@ -7,7 +7,7 @@ use std::fs;
 
 /// CPU time of a process and all below it, user and system, in microseconds. Its unit is the clock tick (10 ms, mostly).
 pub fn cpu_us(pid: u32) -> u64 {
-    let ticks: u64 = tree(pid).into_iter().filter_map(|pid| stat(pid)).map(|stat| stat.ticks).sum();
+    let ticks: u64 = tree(pid).into_iter().filter_map(stat).map(|stat| stat.ticks).sum();
     ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)
 }
 

@@ -1,4 +1,4 @@
-//! A child process that ends with its guard, pinned to a CPU, its output in a file.
+//! A child process that ends with its guard, pinned to a CPU, its output in files.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,8 @@ const LOG_LINES: usize = 20;
 #[derive(Debug)]
 pub struct Child {
     process: Process,
-    log: PathBuf,
+    output: PathBuf,
+    errors: PathBuf,
 }
 
 impl Child {
@@ -31,9 +32,9 @@ impl Child {
     /// # Errors
     /// It could not be started.
     pub fn start(program: &Path, args: &[&str], dir: &Path, cpu: usize, home: usize) -> Result<Self, String> {
-        let log = dir.join("output.txt");
-        let output = || File::create(&log).and_then(|file| Ok((file.try_clone()?, file)));
-        let (out, err) = output().map_err(|error| format!("{}: {error}", log.display()))?;
+        let (output, errors) = (dir.join("output.txt"), dir.join("errors.txt"));
+        let file = |path: &Path| File::create(path).map_err(|error| format!("{}: {error}", path.display()));
+        let (out, err) = (file(&output)?, file(&errors)?);
         // A child inherits the CPUs of the thread that starts it.
         pin(Some(cpu));
         let mut command = Command::new(program);
@@ -41,7 +42,7 @@ impl Child {
         let spawned = command.spawn();
         pin(Some(home));
         let process = spawned.map_err(|error| format!("{}: {error}", program.display()))?;
-        Ok(Self { process, log })
+        Ok(Self { process, output, errors })
     }
 
     /// Its process.
@@ -54,9 +55,30 @@ impl Child {
         !matches!(self.process.try_wait(), Ok(None))
     }
 
-    /// The end of its output.
+    /// Waits until it ends by itself; returns what it printed if it succeeded.
+    ///
+    /// # Errors
+    /// It failed, and what it said, or did not end in time.
+    pub async fn output(mut self, longest: Duration) -> Result<String, String> {
+        let deadline = clock::read() + longest;
+        let status = loop {
+            match self.process.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if clock::read() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
+                Ok(None) => return Err(format!("did not end within {longest:?}\n{}", self.log_tail())),
+                Err(error) => return Err(error.to_string()),
+            }
+        };
+        if !status.success() {
+            return Err(format!("{status}\n{}", self.log_tail()));
+        }
+        std::fs::read_to_string(&self.output).map_err(|error| format!("{}: {error}", self.output.display()))
+    }
+
+    /// The end of what it said.
     pub fn log_tail(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let text = text(&self.output) + &text(&self.errors);
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }

@@ -184,7 +184,7 @@ fn free_addresses<const N: usize>() -> Result<[SocketAddr; N], String> {
     addresses.try_into().map_err(|_| "no free port".to_owned())
 }
 
-fn temp_dir() -> Result<TempDir, String> {
+pub(super) fn temp_dir() -> Result<TempDir, String> {
     tempfile::Builder::new()
         .prefix("coregate-compare-")
         .tempdir()

@@ -3,16 +3,16 @@
 //! All gateways run all the time (an idle one uses no CPU to speak of) and are loaded in turn: each round, for each
 //! number of connections, each gateway once. Output: a table of medians with ratios.
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
-use tokio::time::timeout;
-
-use super::gateway::{Cpus, Kind, Server, beside};
+use super::child::Child;
+use super::gateway::{self, Cpus, Kind, Server, beside};
 use super::median;
 use super::results::{Table, ratio};
 use crate::load::Report;
+
+/// How long the load may take besides its window: it ends by itself before.
+const LOAD_ENDS: Duration = Duration::from_secs(60);
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -85,32 +85,22 @@ pub async fn run(settings: &Settings) -> Result<String, String> {
 }
 
 async fn load(settings: &Settings, server: &Server, connections: usize) -> Result<Report, String> {
-    let mut command = Command::new(beside("coregate-load")?);
-    command
-        .args(["--url", &server.url()])
-        .args(["--connections", &connections.to_string()])
-        .args(["--duration", &settings.duration.to_string()])
-        .args(["--warmup", &settings.warmup.to_string()])
-        .args(["--cpu", &settings.cpus.load.to_string()])
-        .args(["--watch-pid", &server.child.id().to_string()]);
-    if let Some(rate) = settings.rate {
-        command.args(["--rate", &rate.to_string()]);
-    }
-    command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
-    let longest = Duration::from_secs(settings.duration + settings.warmup + 60);
-    let output = timeout(longest, command.output())
-        .await
-        .map_err(|_| format!("the load on {} did not end", server.name))?
-        .map_err(|error| format!("coregate-load: {error}"))?;
-    if !output.status.success() {
-        return Err(format!(
-            "the load on {} failed: {}\n{}",
-            server.name,
-            output.status,
-            server.child.log_tail()
-        ));
-    }
-    serde_json::from_slice(&output.stdout).map_err(|error| format!("coregate-load's report: {error}"))
+    let Cpus { load: cpu, .. } = settings.cpus;
+    let mut args = vec![
+        format!("--url={}", server.url()),
+        format!("--connections={connections}"),
+        format!("--duration={}", settings.duration),
+        format!("--warmup={}", settings.warmup),
+        format!("--watch-pid={}", server.child.id()),
+    ];
+    args.extend(settings.rate.map(|rate| format!("--rate={rate}")));
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let dir = gateway::temp_dir()?;
+    let child = Child::start(&beside("coregate-load")?, &args, dir.path(), cpu, cpu)?;
+    let longest = Duration::from_secs(settings.duration + settings.warmup) + LOAD_ENDS;
+    let failed = |error| format!("the load on {}: {error}\n{}", server.name, server.child.log_tail());
+    let report = child.output(longest).await.map_err(failed)?;
+    serde_json::from_str(&report).map_err(|error| format!("coregate-load's report: {error}"))
 }
 
 fn table(settings: &Settings, cells: &[Vec<Cell>]) -> String {
