@@ -42,7 +42,7 @@ impl<'a> Answer<'a> {
         let field = match error {
             Error::MethodRefused(allow) => Some(("allow", &**allow)),
             Error::Head(crate::http::head::HeadError::MethodNotAllowed) => Some(("allow", ALLOW_ANY)),
-            Error::NoHealthyNode | Error::NodesBusy | Error::Shutdown => Some(("retry-after", "1")),
+            Error::NoHealthyNode | Error::NodesBusy => Some(("retry-after", "1")),
             _ => None,
         };
         let body = Body::Error { code: told.code, message: told.message, request_id };

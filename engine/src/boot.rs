@@ -17,13 +17,14 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 
-use coregate_config::checked::{Control, Gateway, Server};
+use coregate_config::checked::{Gateway, Server};
 use tracing::{info, warn};
 
 use crate::control::listeners::{self, OpenError, OpenListener};
 use crate::control::reload::Watch;
 use crate::net::StartError;
 use crate::shard::{self, ShardSeed};
+use crate::unbuilt;
 
 /// Starts a shard's thread: [`crate::shard::spawn`], or a stand-in in tests.
 pub type SpawnShard = Box<dyn Fn(ShardSeed) -> io::Result<JoinHandle<()>> + Send>;
@@ -69,8 +70,8 @@ pub enum BootError {
         /// What is wrong with it and what would be right.
         why: String,
     },
-    /// The configuration asks for something that this build cannot do.
-    Unsupported(&'static str),
+    /// The configuration asks for things that this build does not do.
+    Unbuilt(Vec<String>),
 }
 
 impl fmt::Display for BootError {
@@ -80,7 +81,7 @@ impl fmt::Display for BootError {
             Self::Cpus(why) => f.write_str(why),
             Self::Listener(error) => error.fmt(f),
             Self::Ops { address, why } => write!(f, "server.ops_address = \"{address}\": {why}"),
-            Self::Unsupported(what) => f.write_str(what),
+            Self::Unbuilt(what) => f.write_str(&what.join("\n")),
         }
     }
 }
@@ -89,11 +90,11 @@ impl std::error::Error for BootError {}
 
 /// Checks the machine, chooses CPUs and opens every socket.
 pub fn prepare(gateway: Gateway, source: Source) -> Result<Boot, BootError> {
-    if gateway.control != Control::File {
-        return Err(BootError::Unsupported(
-            "control.source = \"admin\": this build reads its configuration from a file only; use \"file\"",
-        ));
+    let refused = unbuilt::refused(&gateway);
+    if !refused.is_empty() {
+        return Err(BootError::Unbuilt(refused));
     }
+    unbuilt::ignored(&gateway).iter().for_each(|what| warn!("{what}"));
     crate::net::probe().map_err(BootError::Machine)?;
     let seats = choose_seats(&gateway.server, &allowed_cpus()).map_err(BootError::Cpus)?;
     raise_descriptor_limit(gateway.server.max_connections);

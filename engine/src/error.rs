@@ -25,6 +25,8 @@ pub enum Error {
     NoRoute,
     /// The route refuses the method; the value of Allow.
     MethodRefused(Box<str>),
+    /// The service's access lists refuse the client.
+    IpDenied,
     /// No node is live.
     NoHealthyNode,
     /// All nodes have their most connections.
@@ -39,8 +41,6 @@ pub enum Error {
     UpstreamMalformed(&'static str),
     /// The node was too slow with its answer's head or the next part of its body.
     UpstreamTimeout,
-    /// The drain deadline passed.
-    Shutdown,
     /// The task panicked.
     Panicked,
 }
@@ -77,6 +77,7 @@ impl Error {
             Self::RequestTimeout => (408, "request_timeout", "the request took too long to arrive"),
             Self::NoRoute => (404, "no_route", "no service is configured for this host and path"),
             Self::MethodRefused(_) => (405, "method_not_allowed", "this path does not accept this method"),
+            Self::IpDenied => (403, "ip_denied", "this client's address may not call this service"),
             Self::NoHealthyNode => (503, "no_healthy_node", "no node of the service is healthy"),
             Self::NodesBusy => {
                 (503, "no_healthy_node", "all nodes of the service have their most connections")
@@ -90,7 +91,6 @@ impl Error {
                 (502, "upstream_unreachable", "the service's node sent an invalid answer")
             }
             Self::UpstreamTimeout => (504, "upstream_timeout", "the service's node did not answer in time"),
-            Self::Shutdown => (503, "shutting_down", "the gateway is shutting down"),
             Self::Panicked => (500, "internal", "the gateway failed on this request"),
         };
         Told { status, code, message }
@@ -105,12 +105,11 @@ impl Error {
                 BodyError::Malformed(_) | BodyError::ExtensionsTooLarge | BodyError::TrailersTooLarge,
             ) => Cause::ClientError,
             Self::RequestTimeout | Self::ClientStalled => Cause::ClientTimeout,
-            Self::NoRoute | Self::MethodRefused(_) => Cause::Refused,
+            Self::NoRoute | Self::MethodRefused(_) | Self::IpDenied => Cause::Refused,
             Self::NoHealthyNode | Self::NodesBusy => Cause::NoNode,
             Self::ConnectFailed | Self::UpstreamGone => Cause::UpstreamGone,
             Self::UpstreamMalformed(_) => Cause::UpstreamError,
             Self::ConnectTimeout | Self::UpstreamTimeout => Cause::UpstreamTimeout,
-            Self::Shutdown => Cause::Shutdown,
             Self::Panicked => Cause::Internal,
         }
     }

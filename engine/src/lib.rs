@@ -25,4 +25,5 @@ pub mod request_id;
 pub mod route;
 pub mod shard;
 pub mod tcp;
+pub mod unbuilt;
 pub mod upstream;

@@ -46,7 +46,7 @@ pub struct NodesChanged {
 /// Reports from a shard to the control thread.
 #[derive(Debug)]
 pub enum FromShard {
-    /// A node refused a connection, reset it before answering, or did not accept it in time.
+    /// A node refused a connection or did not accept it in time.
     NodeFailed {
         /// The service.
         service: Arc<str>,

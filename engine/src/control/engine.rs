@@ -409,6 +409,10 @@ fn describe(error: &LoadError) -> String {
             }
             report.to_string()
         }
+        LoadError::Unbuilt(what) => {
+            what.iter().for_each(|line| error!("{line}"));
+            what.join("\n")
+        }
         LoadError::Panicked => {
             let why = "the configuration's checks have panicked, which is a bug of coregate";
             error!("{why}");

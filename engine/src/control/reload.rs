@@ -19,6 +19,7 @@ use coregate_config::Report;
 use coregate_config::checked::{Gateway, Listener};
 
 use super::resolve::{self, Answer, Name};
+use crate::unbuilt;
 
 /// How often the file is looked at. A change is in force after one to two of these.
 pub const POLL: Duration = Duration::from_millis(500);
@@ -108,6 +109,10 @@ pub struct Loaded {
 pub async fn load(path: PathBuf, known: BTreeSet<Name>) -> Result<Loaded, LoadError> {
     let read = tokio::task::spawn_blocking(move || coregate_config::load(&path));
     let gateway = read.await.map_err(|_| LoadError::Panicked)?.map_err(LoadError::Invalid)?;
+    let refused = unbuilt::refused(&gateway);
+    if !refused.is_empty() {
+        return Err(LoadError::Unbuilt(refused));
+    }
     let new = resolve::names_of(&gateway).filter(|name| !known.contains(name)).collect();
     let answers = resolve::look_up(new).await;
     Ok(Loaded { gateway, answers })
@@ -118,6 +123,8 @@ pub async fn load(path: PathBuf, known: BTreeSet<Name>) -> Result<Loaded, LoadEr
 pub enum LoadError {
     /// Everything that is wrong with it.
     Invalid(Report),
+    /// It asks for things that this build does not do.
+    Unbuilt(Vec<String>),
     /// Checking it panicked: a bug in the checks.
     Panicked,
 }

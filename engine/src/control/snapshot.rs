@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicUsize;
 
 use coregate_config::checked::{Gateway, Service};
 
-use crate::access::IpSet;
+use crate::access::{AccessList, IpSet};
 use crate::http::headers::Rules;
 use crate::route::RouteTable;
 
@@ -38,6 +38,8 @@ pub struct ServicePlan {
     pub config: Service,
     /// Header rules of both directions.
     pub rules: Rules,
+    /// Whose requests it takes.
+    pub access: AccessList,
     /// Enabled nodes whose address is known.
     pub nodes: Vec<NodePlan>,
 }
@@ -88,6 +90,7 @@ impl Snapshot {
             Arc::new(ServicePlan {
                 config: service.clone(),
                 rules: Rules::from(&service.headers),
+                access: AccessList::build(&service.access.allow, &service.access.deny),
                 nodes: service_nodes(service, addresses).into_iter().map(node).collect(),
             })
         };

@@ -115,6 +115,9 @@ pub fn decide(
     };
     let service = live.services[found.service as usize].clone();
     let config = &service.plan.config;
+    if !service.plan.access.permits(client) {
+        return Err(Error::IpDenied);
+    }
     let route = &config.routes[found.route as usize];
     if let BodyFraming::Length(bytes) = meta.body
         && bytes > body_bytes_max(&service)
@@ -393,7 +396,11 @@ impl Exchange<'_> {
             match until(net, &self.timers.down, limit, self.moved, socket.receive()).await {
                 Ok(Ok(Some(chunk))) => inbox.add(chunk),
                 Ok(Ok(None) | Err(_)) => return Err(failed(Error::UpstreamGone)),
-                Err(Elapsed) => return Err(failed(Error::UpstreamTimeout)),
+                // It may be at work on the request: asking again would double it.
+                Err(Elapsed) => {
+                    let (error, phase) = (Error::UpstreamTimeout, Phase::ResponseHead);
+                    return Err(Failure { error, phase, untouched: false });
+                }
             }
         }
     }

@@ -206,8 +206,8 @@ impl Client<'_> {
                 return Next::Close;
             }
             let keep = keep_alive && whole && !self.shard.draining();
-            return self
-                .refuse(&outcome, &request_id, started, head_bytes, method, keep, Some(&service))
+            let service = Some(&service);
+            return Box::pin(self.refuse(&outcome, &request_id, started, head_bytes, method, keep, service))
                 .await;
         }
         self.account(Some(&service), &outcome, responder.status(), bytes_in, responder.bytes(), started);

@@ -115,12 +115,19 @@ pub struct Upload<'a> {
     /// What is to be sent next.
     pub out: Outgoing,
     framing: BodyFraming,
+    /// Bytes handed to the socket.
+    bytes: u64,
 }
 
 impl<'a> Upload<'a> {
     /// A body of this framing, appended to the request's head.
     pub fn new(net: &'a Net, head: Outgoing, framing: BodyFraming) -> Self {
-        Self { net, socket: None, out: head, framing }
+        Self { net, socket: None, out: head, framing, bytes: 0 }
+    }
+
+    /// Bytes handed to the socket.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 }
 
@@ -149,6 +156,7 @@ impl Sink for Upload<'_> {
     async fn flush(&mut self) -> io::Result<()> {
         match self.socket {
             Some(socket) if !self.out.is_empty() => {
+                self.bytes += self.out.len() as u64;
                 socket.post(std::mem::replace(&mut self.out, self.net.outgoing())).await
             }
             _ => Ok(()),

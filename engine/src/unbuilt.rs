@@ -1,0 +1,81 @@
+//! What a configuration may ask for and this build does not do yet.
+//!
+//! What would leave a service less protected than its configuration says is refused, at start and at a reload; what is
+//! only not recorded is warned of. Each line here goes when the feature comes.
+
+use coregate_config::checked::{AccessLogPath, Control, Gateway, ListenerProtocol};
+
+/// What cannot be run: key, and what would be right. Empty = all of it can.
+pub fn refused(gateway: &Gateway) -> Vec<String> {
+    let mut refused = Vec::new();
+    if gateway.control != Control::File {
+        refused.push(
+            "control.source = \"admin\": this build reads its configuration from a file; use \"file\"".into(),
+        );
+    }
+    for listener in gateway.listeners.iter().filter(|listener| listener.enabled) {
+        let name = &listener.name;
+        if matches!(listener.protocol, ListenerProtocol::Https { .. }) {
+            refused.push(format!("listener \"{name}\": this build does not speak TLS; use enabled = false"));
+        }
+        if listener.proxy_protocol {
+            refused.push(format!(
+                "listener \"{name}\": this build does not read PROXY headers; remove proxy_protocol"
+            ));
+        }
+    }
+    for service in gateway.services.iter().filter(|service| service.enabled) {
+        let name = &service.name;
+        if service.access.require_tenant {
+            refused.push(format!(
+                "service \"{name}\": this build does not know tenants; remove access.require_tenant"
+            ));
+        }
+        if service.limits.service.is_some() || service.limits.per_client_ip.is_some() {
+            refused.push(format!(
+                "service \"{name}\": this build does not limit rates; remove [services.limits]"
+            ));
+        }
+    }
+    refused
+}
+
+/// What has no effect.
+pub fn ignored(gateway: &Gateway) -> Vec<&'static str> {
+    let mut ignored = Vec::new();
+    if matches!(gateway.server.access_log.path, AccessLogPath::File(_)) {
+        ignored.push("server.access_log: this build writes no access log");
+    }
+    if gateway.stats.redis_url.is_some() {
+        ignored.push("stats.redis_url: this build keeps its counters in memory only");
+    }
+    ignored
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(toml: &str) -> Gateway {
+        coregate_config::parse_toml(toml, "test").unwrap()
+    }
+
+    #[test]
+    fn what_would_leave_a_service_unprotected_is_refused() {
+        let gateway = parsed(
+            "[[listeners]]\nname = \"web\"\naddress = \"127.0.0.1:1\"\nprotocol = \"http\"\nproxy_protocol = true\n\
+             [[services]]\nname = \"a\"\n[[services.routes]]\npath_prefix = \"/\"\n\
+             [services.limits]\nrequests_per_second = 5\n[services.access]\nrequire_tenant = true\n",
+        );
+        let refused = refused(&gateway).join("\n");
+        for key in ["proxy_protocol", "[services.limits]", "access.require_tenant"] {
+            assert!(refused.contains(key), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_complete_example_runs() {
+        let gateway = parsed(include_str!("../../config/examples/gateway.toml"));
+        assert_eq!(refused(&gateway), Vec::<String>::new());
+    }
+}
