@@ -26,6 +26,9 @@ pub trait Source {
     /// The connection failed, or ended within the body.
     async fn ready(&mut self) -> Result<(), ReadError>;
 
+    /// Whether the connection that it comes from has failed (a reset; not an end). Whoever reads is woken by that.
+    fn has_failed(&self) -> bool;
+
     /// From here on, whatever comes is content, until the stream ends.
     fn begin_tunnel(&mut self);
 

@@ -208,7 +208,7 @@ pub async fn carry<R: Source, K: ResponseSink>(
         let result = if posted.is_err() {
             Err(Failure::untouched(Error::UpstreamGone))
         } else if whole {
-            exchange.answer(socket, inbox, sink, &uploaded).await
+            exchange.answer_unless_gone(source, socket, inbox, sink, &uploaded).await
         } else {
             let mut upload = Upload::new(&shard.net, shard.net.outgoing(), framing);
             upload.socket = Some(socket);
@@ -322,6 +322,27 @@ impl Exchange<'_> {
                 }
             }
             down.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Relays the answer for as long as the client is there. One that has shut down its side only still wants it; one
+    /// that has reset the connection does not, and the node is told by the close of its connection.
+    async fn answer_unless_gone<R: Source, K: ResponseSink>(
+        &self,
+        source: &R,
+        socket: &Socket,
+        inbox: &mut crate::http::inbox::Inbox,
+        sink: &mut K,
+        uploaded: &Cell<bool>,
+    ) -> Result<Answered, Failure> {
+        let mut answer = pin!(self.answer(socket, inbox, sink, uploaded));
+        poll_fn(|cx| {
+            if source.has_failed() {
+                let (error, phase) = (Error::ClientGone, Phase::ResponseHead);
+                return Poll::Ready(Err(Failure { error, phase, untouched: false }));
+            }
+            answer.as_mut().poll(cx)
         })
         .await
     }

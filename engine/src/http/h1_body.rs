@@ -97,6 +97,10 @@ impl Source for Incoming<'_> {
         Ok(())
     }
 
+    fn has_failed(&self) -> bool {
+        self.socket.has_failed()
+    }
+
     fn begin_tunnel(&mut self) {
         self.decoder = BodyDecoder::UntilClose;
         self.left_max = u64::MAX;

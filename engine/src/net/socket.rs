@@ -146,6 +146,11 @@ impl Socket {
             && send.error.get().is_none()
     }
 
+    /// Whether the connection has failed (a reset, usually). The task that received last is woken when it does.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.state.receive.end.get(), Some(End::Error(_)))
+    }
+
     /// Forgets the task that waited last, before the socket goes to another.
     pub fn detach(&self) {
         let State { receive, send, .. } = &*self.state;
