@@ -50,8 +50,13 @@ impl Cell {
 
     /// Requests without a good answer, of all rounds.
     fn failed(&self) -> u64 {
-        self.reports.iter().map(|report| report.errors.total() + report.non_2xx + report.unsent).sum()
+        self.reports.iter().map(failed).sum()
     }
+}
+
+/// Requests of a run without a good answer.
+fn failed(report: &Report) -> u64 {
+    report.errors.total() + report.non_2xx + report.unsent
 }
 
 /// Measures, and returns the table.
@@ -71,11 +76,14 @@ pub async fn run(settings: &Settings) -> Result<String, String> {
             for (server, cell) in servers.iter().zip(row) {
                 let report = load(settings, server, connections).await?;
                 eprintln!(
-                    "round {round} of {}, {connections} connections, {}: {:.2} us of CPU a request, {:.0} requests/s",
+                    "round {round} of {}, {connections} connections, {}: {:.2} us of CPU a request, {:.0} requests/s, \
+                     {} failed, {} stalls of the load",
                     settings.rounds,
                     server.name,
                     report.cpu_us_per_request.unwrap_or(f64::NAN),
-                    report.rps
+                    report.rps,
+                    failed(&report),
+                    report.pace_stalls
                 );
                 cell.reports.push(report);
             }
@@ -98,8 +106,8 @@ async fn load(settings: &Settings, server: &Server, connections: usize) -> Resul
     let dir = gateway::temp_dir()?;
     let child = Child::start(&beside("coregate-load")?, &args, dir.path(), cpu, cpu)?;
     let longest = Duration::from_secs(settings.duration + settings.warmup) + LOAD_ENDS;
-    let failed = |error| format!("the load on {}: {error}\n{}", server.name, server.child.log_tail());
-    let report = child.output(longest).await.map_err(failed)?;
+    let explain = |error| format!("the load on {}: {error}\n{}", server.name, server.child.log_tail());
+    let report = child.output(longest).await.map_err(explain)?;
     serde_json::from_str(&report).map_err(|error| format!("coregate-load's report: {error}"))
 }
 

@@ -14,12 +14,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use coregate::clock;
-use coregate::net::Socket;
+use coregate::net::{Elapsed, Socket};
 
 use super::connection::Run;
 
 /// How often the thread looks at the clock at most.
 const TICK: Duration = Duration::from_micros(100);
+
+/// So late a tick is reported.
+const STALL: Duration = Duration::from_millis(100);
 
 /// Tasks that wait until their request is due. Requests are handed out in the order in which they are due, so the
 /// first one waits for the next.
@@ -69,8 +72,15 @@ pub(super) async fn pace(run: Rc<Run>) {
         return eprintln!("no thread for the pace: {error}");
     }
     let receiver = Socket::adopt(&run.net, receiver.into());
-    while let Ok(Some(chunk)) = receiver.receive().await {
-        drop(chunk);
+    let timer = run.net.timer();
+    loop {
+        timer.set(run.net.now() + interval + STALL);
+        match timer.within(receiver.receive()).await {
+            Ok(Ok(Some(chunk))) => drop(chunk),
+            Ok(_) => return eprintln!("the pace ended"),
+            // The thread got no CPU. What is due goes out all the same, and the report tells.
+            Err(Elapsed) => run.tally.pace_stalled(),
+        }
         run.waiting.wake(clock::read());
     }
 }

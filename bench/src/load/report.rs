@@ -13,6 +13,8 @@ pub struct Report {
     pub errors: Errors,
     /// Open loop: requests that were due and never went out, because no connection was free.
     pub unsent: u64,
+    /// Open loop: times that the generator itself was more than 100 ms late. Anything but 0 makes latencies worthless.
+    pub pace_stalls: u64,
     /// Seconds measured.
     pub seconds: f64,
     /// Answers a second within the measured window.

@@ -21,6 +21,7 @@ pub(super) struct Tally {
     answers: Cell<u64>,
     non_2xx: Cell<u64>,
     unsent: Cell<u64>,
+    pace_stalls: Cell<u64>,
     /// All answers, measured or not.
     completed: Cell<u64>,
     started: Cell<Option<Instant>>,
@@ -38,6 +39,7 @@ impl Tally {
             answers: Cell::new(0),
             non_2xx: Cell::new(0),
             unsent: Cell::new(0),
+            pace_stalls: Cell::new(0),
             completed: Cell::new(0),
             started: Cell::new(None),
             running: Cell::new(false),
@@ -98,6 +100,11 @@ impl Tally {
         self.record(latency);
     }
 
+    /// The generator itself was late.
+    pub(super) fn pace_stalled(&self) {
+        self.pace_stalls.set(self.pace_stalls.get() + 1);
+    }
+
     fn record(&self, latency: Duration) {
         let ns = u64::try_from(latency.as_nanos()).unwrap_or(LATENCY_NS_MAX);
         self.histogram.borrow_mut().saturating_record(ns.max(1));
@@ -121,6 +128,7 @@ impl Tally {
             non_2xx: self.non_2xx.get(),
             errors: self.errors.get(),
             unsent: self.unsent.get(),
+            pace_stalls: self.pace_stalls.get(),
             seconds,
             rps: if seconds > 0.0 { completed as f64 / seconds } else { 0.0 },
             latency_us: Latency {

@@ -172,7 +172,8 @@ impl Net {
                 continue;
             }
             waits_in_vain += 1;
-            if waits_in_vain > HOT_WAITS_MAX {
+            // Sockets that want buffers are looked after each turn, so there have to be turns.
+            if waits_in_vain > HOT_WAITS_MAX && self.starved.borrow().is_empty() {
                 self.cold_park(&eventfd, &mut alarm_read).await?;
                 waits_in_vain = 0;
             } else if idle {
