@@ -17,6 +17,7 @@ use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
 use super::limits::{BUFFER_BYTES, BUFFER_STRIDE, BUFFERS_MAX, BUFFERS_STEP};
+use super::sleep::Sleep;
 
 /// The buffer group's id in the ring.
 pub(super) const GROUP: u16 = 0;
@@ -35,11 +36,14 @@ pub(super) struct Buffers {
     /// Chunks alive of each buffer, by id; 0 = posted.
     lent: Box<[Cell<u32>]>,
     lent_count: Cell<usize>,
+    /// Sockets wait for buffers: one that comes back ends the driver's sleep.
+    wanted: Cell<bool>,
+    sleep: Rc<Sleep>,
 }
 
 impl Buffers {
     /// Makes the buffer ring and registers it.
-    pub(super) fn new(ring: &IoUring) -> io::Result<Self> {
+    pub(super) fn new(ring: &IoUring, sleep: Rc<Sleep>) -> io::Result<Self> {
         // SAFETY: the layout has a size above zero.
         let entries = unsafe { alloc_zeroed(Self::layout()) }.cast::<BufRingEntry>();
         if entries.is_null() {
@@ -52,6 +56,8 @@ impl Buffers {
             starts: RefCell::default(),
             lent: vec![Cell::new(0); BUFFERS_MAX].into_boxed_slice(),
             lent_count: Cell::new(0),
+            wanted: Cell::new(false),
+            sleep,
         };
         // SAFETY: `entries` is page aligned, has BUFFERS_MAX entries and lives until the ring is gone (`Net::drop`).
         unsafe {
@@ -122,7 +128,15 @@ impl Buffers {
         if count.get() == 0 {
             self.lent_count.set(self.lent_count.get() - 1);
             self.post(id);
+            if self.wanted.get() {
+                self.sleep.end();
+            }
         }
+    }
+
+    /// Notes whether sockets wait for buffers.
+    pub(super) fn set_wanted(&self, wanted: bool) {
+        self.wanted.set(wanted);
     }
 
     /// Buffers that exist.

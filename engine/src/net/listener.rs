@@ -89,14 +89,19 @@ impl Listener {
         .await;
         match error {
             Ok(Some(fd)) => Accepted::Connection(fd),
-            Ok(None) => self.take_backlog(),
-            Err(error) => {
-                let timer = self.net.timer();
-                timer.set(self.net.now() + PAUSE);
-                timer.wait().await;
-                Accepted::Paused(error)
-            }
+            Ok(None) => match self.take_backlog() {
+                Ok(accepted) => accepted,
+                Err(error) => self.pause(error).await,
+            },
+            Err(error) => self.pause(error).await,
         }
+    }
+
+    async fn pause(&self, error: io::Error) -> Accepted {
+        let timer = self.net.timer();
+        timer.set(self.net.now() + PAUSE);
+        timer.wait().await;
+        Accepted::Paused(error)
     }
 
     /// Stops accepting. What the kernel has already accepted for us is still handed out by [`Self::accept`], so that
@@ -111,15 +116,26 @@ impl Listener {
         }
     }
 
-    /// After the multishot accept has ended: one connection of the backlog at a time.
-    fn take_backlog(&self) -> Accepted {
+    /// After the multishot accept has ended: one connection of the backlog at a time. Without descriptors, those who
+    /// wait there are not turned away: it is tried again.
+    fn take_backlog(&self) -> io::Result<Accepted> {
         let listener = socket2::SockRef::from(&self.state.fd);
         if listener.set_nonblocking(true).is_err() {
-            return Accepted::Stopped;
+            return Ok(Accepted::Stopped);
         }
-        match listener.accept() {
-            Ok((socket, _)) if socket.set_nonblocking(false).is_ok() => Accepted::Connection(socket.into()),
-            _ => Accepted::Stopped,
+        loop {
+            let error = match listener.accept() {
+                Ok((socket, _)) => match socket.set_nonblocking(false) {
+                    Ok(()) => return Ok(Accepted::Connection(socket.into())),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            match error.raw_os_error() {
+                Some(libc::EINTR | libc::ECONNABORTED) => {}
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => return Err(error),
+                _ => return Ok(Accepted::Stopped),
+            }
         }
     }
 }

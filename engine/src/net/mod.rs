@@ -5,10 +5,11 @@
 //! - **Memory.** A buffer that was handed to the kernel lives until the kernel's completion, whatever happens to the
 //!   future that asked. Dropping a [`Socket`], a future or a [`Chunk`] is always sound. A [`Net`] that is dropped with
 //!   operations in flight leaks what they point at.
-//! - **Bounds.** A socket queues at most [`limits::CHUNKS_QUEUED_MAX`] received chunks and one send; a shard has at
-//!   most [`limits::BUFFERS_MAX`] buffers. When they run out, receiving stops and is taken up again in turn.
+//! - **Bounds.** A socket's receiving is paused at [`limits::CHUNKS_QUEUED_MAX`] queued chunks (what the kernel received
+//!   in the same turn, some dozens, is queued too), and it has one send; a shard has at most
+//!   [`limits::BUFFERS_MAX`] buffers. When they run out, receiving stops and is taken up again in turn.
 //! - **Order.** Bytes of a socket are received and sent in order; one send is in flight at a time.
-//! - **Time.** [`Net::now`] is read once a turn of the driver; timers have a tick of [`timer::TICK`].
+//! - **Time.** [`Net::now`] is read once a turn of the driver (while it sleeps, whenever it is asked for); timers have a tick of [`timer::TICK`].
 //!
 //! One driver task a shard ([`Net::drive`]) submits what a turn queued and collects completions in one
 //! `io_uring_enter`. Everything here belongs to one thread: `Rc` and `Cell`, nothing is `Send`.
@@ -16,6 +17,7 @@
 //! | file | what |
 //! |---|---|
 //! | `ring.rs` | the ring, the driver loop (hot wait, cold park), completions |
+//! | `sleep.rs` | the driver's sleep, and who ends it |
 //! | `buffers.rs` | provided receive buffers, lent as [`Chunk`]s |
 //! | `outgoing.rs` | what one send carries: bytes and chunks |
 //! | `socket.rs` | a connected stream: receive, send, shut down, close; connecting |
@@ -32,6 +34,7 @@ mod listener;
 mod outgoing;
 mod probe;
 mod ring;
+mod sleep;
 mod socket;
 pub mod timer;
 
@@ -42,3 +45,6 @@ pub use probe::{StartError, probe, warm_up_sleep};
 pub use ring::{Net, NetStats};
 pub use socket::Socket;
 pub use timer::{Elapsed, Timer};
+
+#[cfg(test)]
+mod tests;

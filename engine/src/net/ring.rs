@@ -14,7 +14,7 @@ use std::mem::{self, MaybeUninit};
 use std::os::fd::{FromRawFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_lite::future::yield_now;
@@ -26,6 +26,7 @@ use slab::Slab;
 use super::buffers::Buffers;
 use super::limits::{COMPLETIONS, OUTGOING_KEPT_BYTES_MAX, OUTGOING_POOLED_MAX, SUBMISSIONS};
 use super::outgoing::Outgoing;
+use super::sleep::Sleep;
 use super::timer::{Timer, Wheel};
 use super::{listener, socket};
 use crate::clock;
@@ -52,20 +53,14 @@ pub struct Net {
     outgoing: RefCell<Vec<Outgoing>>,
     wheel: Rc<Wheel>,
     now: Cell<Instant>,
+    /// The driver has slept since `now` was read.
+    slept: Cell<bool>,
     /// Something was pushed since the last enter.
     pushed: Cell<bool>,
-    park: Park,
-    stopped: Cell<bool>,
-}
-
-/// The driver's sleep.
-#[derive(Default)]
-struct Park {
-    /// The driver sleeps; whoever pushes wakes it.
-    asleep: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    sleep: Rc<Sleep>,
     /// The timeout in the ring that ends the sleep when the next timer is due, and when that is.
     alarm: Cell<Option<Instant>>,
+    stopped: Cell<bool>,
 }
 
 /// Figures for metrics.
@@ -125,18 +120,21 @@ impl Net {
     pub fn new() -> io::Result<Rc<Self>> {
         let ring: IoUring = super::probe::builder().setup_cqsize(COMPLETIONS).build(SUBMISSIONS)?;
         let now = clock::read();
+        let sleep = Rc::new(Sleep::default());
         Ok(Rc::new(Self {
-            buffers: Rc::new(Buffers::new(&ring)?),
+            buffers: Rc::new(Buffers::new(&ring, sleep.clone())?),
             ring,
             sockets: RefCell::default(),
             listeners: RefCell::default(),
             starved: RefCell::default(),
             exhausted: Cell::new(0),
             outgoing: RefCell::default(),
-            wheel: Rc::new(Wheel::new(now)),
+            wheel: Rc::new(Wheel::new(now, sleep.clone())),
             now: Cell::new(now),
+            slept: Cell::new(false),
             pushed: Cell::new(false),
-            park: Park::default(),
+            sleep,
+            alarm: Cell::new(None),
             stopped: Cell::new(false),
         }))
     }
@@ -186,11 +184,14 @@ impl Net {
     /// Ends [`Self::drive`].
     pub fn stop(&self) {
         self.stopped.set(true);
-        self.wake_driver();
+        self.sleep.end();
     }
 
-    /// The time at the start of this turn.
+    /// The time at the start of this turn; while the driver sleeps there is no turn, and it is the time now.
     pub fn now(&self) -> Instant {
+        if self.slept.get() {
+            self.now.set(clock::read());
+        }
         self.now.get()
     }
 
@@ -233,7 +234,7 @@ impl Net {
     /// the state that the table holds.
     pub(super) fn push(&self, entry: squeue::Entry) {
         self.pushed.set(true);
-        self.wake_driver();
+        self.sleep.end();
         loop {
             // SAFETY: this thread alone uses the queue and no other handle to it is alive. The entry's pointers live
             // until its completion, as the caller promises.
@@ -301,6 +302,7 @@ impl Net {
             }
         }
         self.now.set(clock::read());
+        self.slept.set(false);
         self.wheel.advance(self.now.get());
         self.feed_starved();
         completed
@@ -311,7 +313,7 @@ impl Net {
         let result = entry.result();
         match kind {
             Kind::Ignored => return,
-            Kind::Alarm => return self.park.alarm.set(None),
+            Kind::Alarm => return self.alarm.set(None),
             Kind::Close => {
                 let closed = self.sockets.borrow_mut().remove(index);
                 return drop(closed); // with what was held until now, which may come back here
@@ -331,6 +333,7 @@ impl Net {
                 if state.on_receive(self, result, entry.flags()) {
                     self.exhausted.set(self.exhausted.get() + 1);
                     self.starved.borrow_mut().push_back(index);
+                    self.buffers.set_wanted(true);
                 }
             }
             Kind::Send => state.on_send(self, result),
@@ -350,13 +353,20 @@ impl Net {
             return;
         }
         for _ in 0..waiting.min(self.buffers.total() - self.buffers.lent()) {
-            let Some(index) = self.starved.borrow_mut().pop_front() else { return };
+            let Some(index) = self.starved.borrow_mut().pop_front() else { break };
             let state = self.sockets.borrow().get(index);
             state.into_iter().for_each(|state| state.on_buffers(self));
         }
+        self.buffers.set_wanted(!self.starved.borrow().is_empty());
     }
 
-    /// Sleeps until something completes, a timer is due, or a task pushes something.
+    /// A socket that waited for buffers is gone.
+    pub(super) fn forget_starved(&self, index: u32) {
+        self.starved.borrow_mut().retain(|starved| *starved != index);
+        self.buffers.set_wanted(!self.starved.borrow().is_empty());
+    }
+
+    /// Sleeps until something completes, a timer is due, or a task gives the driver something to do.
     async fn cold_park<'f>(
         &self,
         eventfd: &'f BufferedFile,
@@ -364,15 +374,15 @@ impl Net {
     ) -> io::Result<()> {
         self.set_alarm();
         self.set_eventfd(true);
-        self.park.asleep.set(true);
+        self.sleep.begin();
         // What completed before the eventfd was unmasked would not be told.
         self.enter(false)?;
         if self.turn() == 0 {
+            self.slept.set(true);
             poll_fn(|cx| {
-                if !self.park.asleep.get() {
+                if !self.sleep.goes_on(cx) {
                     return Poll::Ready(());
                 }
-                socket::park(&self.park.waker, cx);
                 // Kept over sleeps that a push ended: an operation of the executor's is never dropped half done.
                 let pending = read.get_or_insert_with(|| Box::pin(eventfd.read_at(0, 8)));
                 match pending.as_mut().poll(cx) {
@@ -385,21 +395,15 @@ impl Net {
             })
             .await;
         }
-        self.park.asleep.set(false);
+        self.sleep.end();
         self.set_eventfd(false);
         Ok(())
-    }
-
-    fn wake_driver(&self) {
-        if self.park.asleep.replace(false) {
-            socket::wake(&self.park.waker);
-        }
     }
 
     /// Puts a timeout into the ring that completes when the next timer is due.
     fn set_alarm(&self) {
         let Some(due) = self.wheel.next_turn() else { return };
-        match self.park.alarm.get() {
+        match self.alarm.get() {
             Some(set) if set <= due => return,
             Some(_) => {
                 let entry = opcode::TimeoutRemove::new(Kind::Alarm.tag(0)).build();
@@ -408,7 +412,7 @@ impl Net {
             None => {}
         }
         let timespec = Timespec::from(due.saturating_duration_since(clock::read()));
-        self.park.alarm.set(Some(due));
+        self.alarm.set(Some(due));
         self.push(opcode::Timeout::new(&raw const timespec).build().user_data(Kind::Alarm.tag(0)));
         // The kernel copies the timespec as it takes the entry, so it takes it now.
         let _ = self.submit();

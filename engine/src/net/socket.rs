@@ -205,7 +205,7 @@ impl Socket {
         self.state.push_send(&self.net);
     }
 
-    /// Ends our side of the stream: the peer sees end of file after all that was sent.
+    /// Ends our side of the stream: the peer sees end of file. A send in flight is cut short: [`Self::flush`] first.
     pub fn shut_down(&self) {
         let entry = opcode::Shutdown::new(types::Fd(self.state.fd), libc::SHUT_WR).build();
         self.state.push(&self.net, entry, Kind::Shutdown);
@@ -235,6 +235,9 @@ impl Drop for Socket {
         let State { receive, send, .. } = &*self.state;
         receive.queue.borrow_mut().clear();
         let wakers = (receive.waker.borrow_mut().take(), send.waker.borrow_mut().take());
+        if receive.starved.take() {
+            self.net.forget_starved(self.state.index);
+        }
         if receive.armed.get() && !receive.pausing.get() {
             self.net.cancel(Kind::Receive, self.state.index);
         }
@@ -332,11 +335,7 @@ impl State {
     /// Buffers came back: receiving goes on.
     pub(super) fn on_buffers(&self, net: &Net) {
         self.receive.starved.set(false);
-        if self.orphan.get() {
-            self.close_if_done(net);
-        } else {
-            self.arm(net);
-        }
+        self.arm(net);
     }
 
     /// A send's completion.
@@ -394,7 +393,7 @@ impl State {
 
     /// Closes an orphan once nothing is in flight.
     fn close_if_done(&self, net: &Net) {
-        if self.in_flight.get() > 0 || self.receive.starved.get() {
+        if self.in_flight.get() > 0 {
             return;
         }
         if let Some(outgoing) = self.send.outgoing.borrow_mut().take() {

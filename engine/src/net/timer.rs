@@ -15,6 +15,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::sleep::Sleep;
+
 /// How coarse deadlines are.
 pub const TICK: Duration = Duration::from_millis(TICK_MS);
 const TICK_MS: u64 = 16;
@@ -88,6 +90,8 @@ pub(super) struct Wheel {
     /// Ticks since `start` that have passed.
     current: Cell<u64>,
     state: RefCell<State>,
+    /// Ended when a timer may be due before what the driver sleeps for.
+    sleep: Rc<Sleep>,
 }
 
 struct State {
@@ -111,10 +115,10 @@ struct Entry {
 }
 
 impl Wheel {
-    pub(super) fn new(start: Instant) -> Self {
+    pub(super) fn new(start: Instant, sleep: Rc<Sleep>) -> Self {
         let heads = Box::new([NONE; 2 * SLOTS as usize]);
         let state = State { entries: Vec::new(), free: NONE, heads, placed: 0 };
-        Self { start, current: Cell::new(0), state: RefCell::new(state) }
+        Self { start, current: Cell::new(0), state: RefCell::new(state), sleep }
     }
 
     pub(super) fn timer(self: &Rc<Self>) -> Timer {
@@ -181,6 +185,8 @@ impl Wheel {
         state.unplace(key);
         if deadline != NEVER {
             state.place(key, self.current.get());
+            drop(state);
+            self.sleep.end();
         }
     }
 

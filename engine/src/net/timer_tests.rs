@@ -16,7 +16,7 @@ impl Wake for Count {
 
 fn wheel() -> (Rc<Wheel>, Instant) {
     let start = crate::clock::read();
-    (Rc::new(Wheel::new(start)), start)
+    (Rc::new(Wheel::new(start, Rc::default())), start)
 }
 
 fn watched(wheel: &Rc<Wheel>) -> (Timer, Arc<Count>) {
