@@ -15,7 +15,7 @@ BENCH_FLAGS ?=
 TEST_FEATURES := --features coregate/fault-injection
 
 .PHONY: help run test test-deps format-check lint build-for-tests unit-and-integration deny fuzz fuzz-short \
-	check bench wrk clean
+	sanitize check bench wrk clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ fuzz-short: ## Every fuzz target, some seconds each
 
 fuzz: ## Every fuzz target, some minutes each
 	fuzz/run $(FUZZ_SECONDS)
+
+sanitize: ## The network ring's tests under AddressSanitizer; the first time builds everything anew
+	scripts/sanitize.sh
 
 check: ## The quick part of `make test`: formatting, lints, unit tests
 	$(MAKE) format-check lint
