@@ -51,6 +51,7 @@ fuzz-short: ## Every fuzz target, some seconds each
 
 fuzz: ## Every fuzz target, some minutes each
 	fuzz/run $(FUZZ_SECONDS)
+	fuzz/run $(FUZZ_SECONDS) ring
 
 sanitize: ## The network ring's tests under AddressSanitizer; the first time builds everything anew
 	scripts/sanitize.sh

@@ -85,18 +85,12 @@ wanted() { [ -z "$only" ] || [[ ,$only, == *,$1,* ]]; }
 start_all() {
     if [ -n "$build" ]; then (cd "$root" && cargo build --release --workspace --bins); fi
     local bin=${CARGO_TARGET_DIR:-$root/target}/release
-<<<<<<< HEAD
     # The origin of bench/ is the faster one and has large answers; the one built into coregate does for the rest.
     local origin=("$bin/coregate-origin")
     [ -x "${origin[0]}" ] || origin=("$bin/coregate" origin)
     origin+=(--listen 127.0.0.1:2003)
     [ "$scenario" != large ] || origin+=(--bytes 65536)
     start origin "${on_load_cpus[@]}" "${origin[@]}"
-=======
-    local answer=()
-    [ "$scenario" != large ] || answer=(--bytes 65536)
-    start origin "${on_load_cpus[@]}" "$bin/coregate-origin" --listen 127.0.0.1:2003 "${answer[@]}"
->>>>>>> dd0b021 (The load generator tells when it was late itself; the large wrk scenario gets large answers)
     await origin http://127.0.0.1:2003/test
     names=(direct) urls=(http://127.0.0.1:2003/test)
     wanted direct || names=() urls=()

@@ -1,7 +1,7 @@
 //! The subjects of the fuzz targets: the engine's sans-io modules, compiled from its own files.
 //!
 //! Not a dependency on the engine: that would build its executor and its ring, instrumented, for parsers that need
-//! neither.
+//! neither. The target `ring` needs both: it is a feature.
 
 /// `engine/src/http`, as far as it moves no bytes.
 #[path = "../../engine/src/http"]
@@ -11,4 +11,20 @@ pub mod http {
     pub mod headers;
     pub mod syntax;
     pub mod target;
+}
+
+/// What the ring tells the time with.
+#[cfg(feature = "ring")]
+#[path = "../../engine/src/clock.rs"]
+pub mod clock;
+/// The network ring.
+#[cfg(feature = "ring")]
+#[path = "../../engine/src/net/mod.rs"]
+pub mod net;
+/// The operations on it that are checked against a model.
+#[cfg(feature = "ring")]
+#[path = "../../engine/src/net/tests"]
+pub mod ring {
+    pub mod rig;
+    pub mod simulation;
 }

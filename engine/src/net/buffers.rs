@@ -62,7 +62,7 @@ impl Buffers {
         // SAFETY: `entries` is page aligned, has BUFFERS_MAX entries and lives until the ring is gone (`Net::drop`).
         unsafe {
             ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS_MAX as u16, GROUP, 0)?;
-        };
+        }
         buffers.grow();
         Ok(buffers)
     }
