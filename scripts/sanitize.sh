@@ -10,9 +10,8 @@ filters=("$@")
 [ ${#filters[@]} -gt 0 ] || filters=("net::")
 
 host=$(rustc -vV | sed -n 's/^host: //p')
-# Tasks run on the stack of their thread, one after the other: nothing switches stacks, and every check may be on but
-# that for leaks, which a ring dropped with operations in flight makes on purpose (and the executor at its end).
-export ASAN_OPTIONS="detect_stack_use_after_return=1:detect_leaks=0:abort_on_error=0:exitcode=99${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+# Tasks run on the stack of their thread, one after the other. Nothing switches stacks, so every check may be on.
+export ASAN_OPTIONS="detect_stack_use_after_return=1:detect_leaks=1:exitcode=99${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address"
 # A target triple of its own keeps the flags away from build scripts and macros.
 exec "${CARGO:-cargo}" test -p coregate --lib --target "$host" --target-dir target/asan -- "${filters[@]}"
