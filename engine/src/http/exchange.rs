@@ -1,6 +1,6 @@
 //! One exchange: a request, its answer, and the stages between, wired once.
 //!
-//! [`decide`] takes a request head through the stages that only look at it: route, limits of the body, headers. It is
+//! [`decide`] takes a request head through the stages that only look at it: route, access, limits of the body, headers. It is
 //! synchronous, so that the head may be borrowed from a receive buffer. [`carry`] then moves the bytes: balance, pool,
 //! upstream, relay. Whoever calls them makes a head, a [`Source`] for the request's body and a [`ResponseSink`] for the
 //! answer out of its protocol, and accounts for the [`Outcome`].
