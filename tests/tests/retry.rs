@@ -1,6 +1,6 @@
 //! A request that meets a stale pooled connection is sent again where that is safe, and only there.
 
-use coregate_tests::{Gateway, Origin, PATIENCE, eventually, get, post, request};
+use coregate_tests::{Gateway, Origin, PATIENCE, eventually, get, post, request, service};
 
 /// Answers the first request of each connection and cuts it at the second, unanswered.
 fn stale_after_one(reset: bool) -> Origin {
@@ -125,4 +125,20 @@ fn many_stale_connections_at_once_fail_no_get() {
         }
         origin.cut_connections();
     }
+}
+
+#[test]
+fn a_request_that_timed_out_is_not_sent_again() {
+    let origin = Origin::that(|x| {
+        if x.target() == "/slow" {
+            x.stall();
+        }
+        x.answer(200, "a");
+    });
+    let site = service("site").route("/").node(&origin).with("timeouts.response_header = \"200ms\"");
+    let gateway = Gateway::with(site).start();
+    let mut client = gateway.client();
+    client.get("/").expect(200, "a");
+    client.get("/slow").expect_error(504, "upstream_timeout");
+    assert_eq!(origin.count(), 2, "the pooled connection's request was sent once");
 }

@@ -1,0 +1,56 @@
+//! TCP services: bytes between a listener and the nodes of a service.
+
+use coregate_tests::gateway::Builder;
+use coregate_tests::ports::Port;
+use coregate_tests::{Client, Gateway, Origin, PATIENCE, eventually, service};
+
+/// A gateway with a TCP listener before that service.
+fn before(port: &Port, keys: &[&str], origin: &Origin) -> Builder {
+    let cache = keys.iter().fold(service("cache").node(origin), |cache, line| cache.with(line));
+    let listener = format!(
+        "[[listeners]]\nname = \"cache\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"cache\"",
+        port.address()
+    );
+    Gateway::with(cache).text(&listener)
+}
+
+#[test]
+fn bytes_go_both_ways_and_are_counted() {
+    let (port, origin) = (Port::free(), Origin::named("a"));
+    let gateway = before(&port, &[], &origin).start();
+    let mut client = Client::connect(port.address());
+    client.get("/").expect(200, "a");
+    client.get("/").expect(200, "a");
+    assert_eq!(origin.accepted(), 1, "one connection carries it all");
+    drop(client);
+    let sent = || gateway.metric("coregate_service_sent_bytes_total", &["service=\"cache\""]);
+    eventually("the connection is counted", PATIENCE, || sent() > 10.0);
+}
+
+#[test]
+fn a_client_that_ends_its_side_still_gets_the_rest() {
+    let (port, origin) = (
+        Port::free(),
+        Origin::that(|x| {
+            x.stall();
+            x.answer(200, "late");
+        }),
+    );
+    let _gateway = before(&port, &[], &origin).start();
+    let mut client = Client::connect(port.address());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    origin.expect_count(1);
+    client.half_close();
+    origin.release();
+    client.read().expect(200, "late");
+}
+
+#[test]
+fn a_denied_client_is_turned_away() {
+    let (port, origin) = (Port::free(), Origin::named("a"));
+    let _gateway = before(&port, &["access.deny = [\"127.0.0.0/8\"]"], &origin).start();
+    let mut client = Client::connect(port.address());
+    let _ = client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.try_read().is_err());
+    assert_eq!(origin.accepted(), 0);
+}
