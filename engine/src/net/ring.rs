@@ -170,8 +170,7 @@ impl Net {
                 continue;
             }
             waits_in_vain += 1;
-            // Sockets that want buffers are looked after each turn, so there have to be turns.
-            if waits_in_vain > HOT_WAITS_MAX && self.starved.borrow().is_empty() {
+            if waits_in_vain > HOT_WAITS_MAX {
                 self.cold_park(&eventfd, &mut alarm_read).await?;
                 waits_in_vain = 0;
             } else if idle {
