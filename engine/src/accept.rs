@@ -43,6 +43,7 @@ pub async fn accept(shard: Rc<Shard>, listener: Rc<Listener>, state: Rc<Listener
                 let socket = Socket::adopt(&shard.net, fd);
                 let open = Gauges::connection(&shard);
                 glommio::spawn_local(connection(shard.clone(), socket, state.clone(), peer, open)).detach();
+                shard.net.hurry();
             }
             Accepted::Paused(error) => {
                 if may_warn(shard.net.now()) {

@@ -102,8 +102,8 @@ impl NodePool {
         }
     }
 
-    /// Keeps a connection that has carried an exchange to its end.
-    pub fn put(&self, connection: Connection, now: Instant, keep: &Keep) {
+    /// Keeps a connection that has carried an exchange to its end. Whether one that waited for it was woken.
+    pub fn put(&self, connection: Connection, now: Instant, keep: &Keep) -> bool {
         let room = self.idle.borrow().len() < keep.idle_max;
         if !connection.is_fresh() || !room || (keep.limited && self.owes_a_place(&connection)) {
             drop(connection);
@@ -111,7 +111,7 @@ impl NodePool {
             connection.rest();
             self.idle.borrow_mut().push(Idle { connection, expires: now + keep.idle_timeout });
         }
-        self.wake_one();
+        self.wake_one()
     }
 
     /// Whether exchanges on other shards wait for a place at a node that has its most connections, and it is their
@@ -125,14 +125,15 @@ impl NodePool {
         self.turns.get() == 0
     }
 
-    /// Lets one of those that wait for a connection try again.
-    pub fn wake_one(&self) {
+    /// Lets one of those that wait for a connection try again. Whether there was one.
+    pub fn wake_one(&self) -> bool {
         while let Some(waiter) = self.waiters.borrow_mut().pop_front() {
             if let Some(waker) = waiter.take() {
                 waker.wake();
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// Waits until a connection may be had. It may come too early; at once, if too many wait already.

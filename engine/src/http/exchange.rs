@@ -243,7 +243,9 @@ pub async fn carry<R: Source, K: ResponseSink>(
         return match result {
             Ok(()) => Outcome { error: None, phase: Phase::Complete, upstream },
             Err((error, phase)) => {
-                service.pools[node].wake_one();
+                if service.pools[node].wake_one() {
+                    shard.net.hurry();
+                }
                 Outcome { error: Some(error), phase, upstream }
             }
         };
@@ -436,10 +438,14 @@ impl Exchange<'_> {
                 idle_timeout: config.timeouts.idle,
                 limited: config.pool.max_connections_per_node > 0,
             };
-            pool.put(connection, self.shard.net.now(), &keep);
+            if pool.put(connection, self.shard.net.now(), &keep) {
+                self.shard.net.hurry();
+            }
         } else {
             drop(connection);
-            pool.wake_one();
+            if pool.wake_one() {
+                self.shard.net.hurry();
+            }
         }
     }
 

@@ -52,7 +52,10 @@ pub async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>
         // In memory of its own: an idle connection does not pay for the state of a busy one.
         match Box::pin(client.busy(&listener)).await {
             Next::Request => patience = client.listener.idle_timeout.saturating_sub(BUSY),
-            Next::Close => return client.flush().await,
+            Next::Close => {
+                client.flush().await;
+                return;
+            }
             Next::Linger => return client.linger().await,
         }
     }
@@ -371,16 +374,18 @@ impl Client<'_> {
         self.shard.account(service, &ending);
     }
 
-    /// Waits until the answer is sent.
-    async fn flush(&self) {
+    /// Waits until the answer is sent; whether it was.
+    async fn flush(&self) -> bool {
         self.timers.down.set(self.shard.net.now() + self.listener.idle_timeout);
-        let _ = self.timers.down.within(self.socket.flush()).await;
+        matches!(self.timers.down.within(self.socket.flush()).await, Ok(Ok(())))
     }
 
     /// Ends our side, then reads on for a while: closing with unread bytes would reset the connection and could destroy
     /// the answer on its way (RFC 9112 9.6).
     async fn linger(&mut self) {
-        self.flush().await;
+        if !self.flush().await {
+            return;
+        }
         self.socket.shut_down();
         let timer = &self.timers.up;
         timer.set(self.shard.net.now() + LINGER);

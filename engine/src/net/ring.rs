@@ -61,6 +61,8 @@ pub struct Net {
     /// The timeout in the ring that ends the sleep when the next timer is due, and when that is.
     alarm: Cell<Option<Instant>>,
     stopped: Cell<bool>,
+    /// See [`Self::hurry`].
+    hurried: Cell<bool>,
 }
 
 /// Figures for metrics.
@@ -136,6 +138,7 @@ impl Net {
             sleep,
             alarm: Cell::new(None),
             stopped: Cell::new(false),
+            hurried: Cell::new(false),
         }))
     }
 
@@ -160,7 +163,9 @@ impl Net {
             let idle = !self.pushed.get();
             // What was pushed is mostly sends, which complete as they are submitted: waiting costs nothing then, and
             // saves the enter that would find out that there is nothing else.
-            self.enter(!idle || waits_in_vain > 0)?;
+            // But not if a task has woken another, which is then ready to run.
+            let wait = !idle || waits_in_vain > 0;
+            self.enter(wait && !self.hurried.take())?;
             let completed = self.turn();
             if completed > 0 || !idle {
                 waits_in_vain = 0;
@@ -178,6 +183,11 @@ impl Net {
             }
         }
         Ok(())
+    }
+
+    /// Says that a task has woken another: the driver lets it run before it waits.
+    pub fn hurry(&self) {
+        self.hurried.set(true);
     }
 
     /// Ends [`Self::drive`].
@@ -312,7 +322,9 @@ impl Net {
         let result = entry.result();
         match kind {
             Kind::Ignored => return,
-            Kind::Alarm => return self.alarm.set(None),
+            // One that was replaced ends too, but with ECANCELED.
+            Kind::Alarm if result == -libc::ETIME => return self.alarm.set(None),
+            Kind::Alarm => return,
             Kind::Close => {
                 let closed = self.sockets.borrow_mut().remove(index);
                 return drop(closed); // with what was held until now, which may come back here
