@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The seed's suite in one command: wrk against the origin directly, then through coregate, and through nginx and
+# gogate's suite in one command: wrk against the origin directly, then through coregate, and through nginx and
 # HAProxy where they are installed. Prints one table. See README.md beside this file.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
