@@ -145,7 +145,7 @@ impl Client<'_> {
         let received = timer.within(poll_fn(|cx| {
             if self.shard.draining() && !draining {
                 draining = true;
-                timer.set(self.shard.net.now() + DRAIN_GRACE.min(patience));
+                timer.set(self.shard.net.now() + DRAIN_GRACE.min(self.listener.idle_timeout));
             }
             self.socket.poll_receive(cx)
         }));
@@ -294,7 +294,7 @@ impl Client<'_> {
     /// Answers a request that failed before anything of an answer was written.
     #[allow(clippy::too_many_arguments)]
     async fn refuse(
-        &mut self,
+        &self,
         outcome: &Outcome,
         request_id: &RequestId,
         started: Instant,

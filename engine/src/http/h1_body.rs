@@ -135,6 +135,12 @@ impl<'a> Upload<'a> {
     }
 }
 
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        self.net.recycle(std::mem::take(&mut self.out));
+    }
+}
+
 impl Sink for Upload<'_> {
     fn push(&mut self, chunk: Chunk) {
         frame(&mut self.out, self.framing, chunk);

@@ -57,6 +57,12 @@ impl<'a> Responder<'a> {
     }
 }
 
+impl Drop for Responder<'_> {
+    fn drop(&mut self) {
+        self.shard.net.recycle(std::mem::take(&mut self.out));
+    }
+}
+
 impl ResponseSink for Responder<'_> {
     fn interim(&mut self, head: &ResponseHead, meta: &ResponseMeta, rules: &Rules) {
         // RFC 9110 15.2: not to a client of HTTP/1.0.

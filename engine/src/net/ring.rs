@@ -216,6 +216,9 @@ impl Net {
 
     /// Takes a send buffer back for reuse.
     pub fn recycle(&self, mut outgoing: Outgoing) {
+        if outgoing.capacity() == 0 {
+            return;
+        }
         outgoing.clear();
         let mut pool = self.outgoing.borrow_mut();
         if pool.len() < OUTGOING_POOLED_MAX && outgoing.capacity() <= OUTGOING_KEPT_BYTES_MAX {
