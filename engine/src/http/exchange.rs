@@ -38,9 +38,6 @@ pub trait ResponseSink: Sink {
     /// Appends the answer's head. `request_whole`: all of the request has been read; if not, the connection cannot
     /// carry another.
     fn head(&mut self, head: &ResponseHead, meta: &ResponseMeta, rules: &Rules, request_whole: bool);
-
-    /// Whether the answer's head has been appended, so that no other answer can be given.
-    fn head_written(&self) -> bool;
 }
 
 /// Who sent a request.

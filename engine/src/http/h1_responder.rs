@@ -106,10 +106,6 @@ impl ResponseSink for Responder<'_> {
         self.status = head.status;
         self.written.set(true);
     }
-
-    fn head_written(&self) -> bool {
-        self.written.get()
-    }
 }
 
 impl Sink for Responder<'_> {
