@@ -2,9 +2,13 @@
 //!
 //! Input: an [`Ending`]. Output: a shard's plain counters ([`Counters`]), handed to the control thread as a [`Delta`]
 //! each interval; the shard's own counters then restart at zero. Nothing here is shared or atomic. Latencies are
-//! microseconds.
+//! microseconds ([`Latency`]).
+
+mod latency;
 
 use std::sync::Arc;
+
+pub use self::latency::{Latency, Timing};
 
 /// Why an exchange (or a connection) ended. As HAProxy's termination states: who or what ended it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,6 +131,54 @@ impl Phase {
     }
 }
 
+/// Which of a request's limits it was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum LimitKind {
+    /// A service's, for each client address.
+    Client,
+    /// A service's.
+    Service,
+    /// A tenant's requests a second.
+    TenantRate,
+    /// A tenant's requests a day.
+    TenantDay,
+}
+
+/// How many [`LimitKind`]s there are.
+pub const LIMITS: usize = LimitKind::TenantDay as usize + 1;
+
+impl LimitKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; LIMITS] = [Self::Client, Self::Service, Self::TenantRate, Self::TenantDay];
+
+    /// The label in metrics and the name of the policy in the RateLimit fields.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Service => "service",
+            Self::TenantRate => "tenant_rate",
+            Self::TenantDay => "tenant_day",
+        }
+    }
+}
+
+/// A set of limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitSet(u8);
+
+impl LimitSet {
+    /// Adds one.
+    pub fn add(&mut self, kind: LimitKind) {
+        self.0 |= 1 << kind as u8;
+    }
+
+    /// Whether it is in.
+    pub fn contains(self, kind: LimitKind) -> bool {
+        self.0 & 1 << kind as u8 != 0
+    }
+}
+
 /// How one exchange ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Ending {
@@ -144,9 +196,13 @@ pub struct Ending {
     pub total_us: u64,
     /// Of that, from the request sent upstream to its answer's last byte received; 0 = no upstream was asked.
     pub upstream_us: u64,
+    /// The limit that refused it.
+    pub limited: Option<LimitKind>,
+    /// Limits in observe mode that would have refused it.
+    pub observed: LimitSet,
 }
 
-/// What was counted of one subject (the site, a service) since the last delta.
+/// What was counted of one subject (the site, a service, a tenant) since the last delta.
 #[derive(Debug, Clone)]
 pub struct Counters {
     /// Exchanges that ended.
@@ -155,15 +211,30 @@ pub struct Counters {
     pub answers: [u64; 5],
     /// Endings by cause and phase.
     pub endings: [[u64; PHASES]; CAUSES],
+    /// Requests that a limit refused, by [`LimitKind`].
+    pub limited: [u64; LIMITS],
+    /// Requests that a limit in observe mode would have refused, by [`LimitKind`].
+    pub observed: [u64; LIMITS],
     /// Bytes from clients.
     pub bytes_in: u64,
     /// Bytes to clients.
     pub bytes_out: u64,
+    /// How long they took; `None` until the first.
+    pub latency: Option<Box<Latency>>,
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { requests: 0, answers: [0; 5], endings: [[0; PHASES]; CAUSES], bytes_in: 0, bytes_out: 0 }
+        Self {
+            requests: 0,
+            answers: [0; 5],
+            endings: [[0; PHASES]; CAUSES],
+            limited: [0; LIMITS],
+            observed: [0; LIMITS],
+            bytes_in: 0,
+            bytes_out: 0,
+            latency: None,
+        }
     }
 }
 
@@ -175,20 +246,52 @@ impl Counters {
             *class += 1;
         }
         self.endings[ending.cause as usize][ending.phase as usize] += 1;
+        if let Some(kind) = ending.limited {
+            self.limited[kind as usize] += 1;
+        }
+        if ending.observed != LimitSet::default() {
+            for kind in LimitKind::ALL {
+                self.observed[kind as usize] += u64::from(ending.observed.contains(kind));
+            }
+        }
         self.bytes_in += ending.bytes_in;
         self.bytes_out += ending.bytes_out;
+        self.latency.get_or_insert_default().record(ending);
     }
 
     /// Adds what another counted.
     pub fn merge(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.answers.iter_mut().zip(other.answers).for_each(|(to, from)| *to += from);
-        for (to, from) in self.endings.iter_mut().flatten().zip(other.endings.iter().flatten()) {
-            *to += from;
+        // Named one by one, so that a new field cannot be forgotten.
+        let Self { requests, answers, endings, limited, observed, bytes_in, bytes_out, latency } = other;
+        self.requests += requests;
+        add_all(&mut self.answers, answers);
+        add_all(self.endings.as_flattened_mut(), endings.as_flattened());
+        add_all(&mut self.limited, limited);
+        add_all(&mut self.observed, observed);
+        self.bytes_in += bytes_in;
+        self.bytes_out += bytes_out;
+        if let Some(latency) = latency {
+            self.latency.get_or_insert_default().merge(latency);
         }
-        self.bytes_in += other.bytes_in;
-        self.bytes_out += other.bytes_out;
     }
+
+    /// What was counted since the last time; counting starts anew, in the same memory while there is traffic.
+    pub fn hand_over(&mut self) -> Self {
+        if self.requests == 0 {
+            return std::mem::take(self);
+        }
+        let counted = self.clone();
+        let latency = self.latency.take().map(|mut latency| {
+            latency.clear();
+            latency
+        });
+        *self = Self { latency, ..Self::default() };
+        counted
+    }
+}
+
+fn add_all(to: &mut [u64], from: &[u64]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
 }
 
 /// The shard's own state, as gauges and counters since the last delta.
@@ -225,6 +328,67 @@ pub struct Delta {
     pub site: Counters,
     /// By service; only those that counted something.
     pub services: Vec<(Arc<str>, Counters)>,
+    /// By tenant (`app_id`); only those that counted something.
+    pub tenants: Vec<(Arc<str>, Counters)>,
     /// The shard itself.
     pub shard: ShardCounters,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ending(total_us: u64, upstream_us: u64) -> Ending {
+        Ending {
+            cause: Cause::Done,
+            phase: Phase::Complete,
+            status: 200,
+            bytes_in: 10,
+            bytes_out: 20,
+            total_us,
+            upstream_us,
+            limited: None,
+            observed: LimitSet::default(),
+        }
+    }
+
+    #[test]
+    fn latencies_are_of_the_whole_of_the_upstream_and_of_the_rest() {
+        let mut counters = Counters::default();
+        counters.count(&ending(1000, 900));
+        counters.count(&ending(50, 0));
+        counters.count(&ending(u64::MAX, 1));
+        let latency = counters.latency.as_deref().unwrap();
+        assert_eq!((latency.total.histogram.len(), latency.upstream.histogram.len()), (3, 2));
+        assert_eq!((latency.upstream.sum_us, latency.own.histogram.min()), (901, 50));
+        assert!(latency.total.histogram.max() >= 3_600_000_000, "longer than an hour counts as an hour");
+    }
+
+    #[test]
+    fn handing_over_keeps_nothing_and_loses_nothing() {
+        let (mut counters, mut total) = (Counters::default(), Counters::default());
+        for round in 0..3 {
+            for _ in 0..round {
+                counters.count(&ending(100, 50));
+            }
+            total.merge(&counters.hand_over());
+            assert_eq!(counters.requests, 0);
+        }
+        assert_eq!((total.requests, total.answers[1], total.bytes_in, total.bytes_out), (3, 3, 30, 60));
+        let latency = total.latency.unwrap();
+        assert_eq!((latency.total.histogram.len(), latency.total.sum_us), (3, 300));
+        assert!(counters.latency.is_some(), "with traffic the memory is used again");
+        counters.hand_over();
+        assert!(counters.latency.is_none(), "without, it is given back");
+    }
+
+    #[test]
+    fn refused_and_observed_are_counted_by_limit() {
+        let mut observed = LimitSet::default();
+        observed.add(LimitKind::Client);
+        observed.add(LimitKind::TenantDay);
+        let mut counters = Counters::default();
+        counters.count(&Ending { limited: Some(LimitKind::Service), observed, ..ending(1, 0) });
+        assert_eq!((counters.limited, counters.observed), ([0, 1, 0, 0], [1, 0, 0, 1]));
+    }
 }

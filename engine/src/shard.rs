@@ -74,6 +74,7 @@ pub struct Shard {
     live: RefCell<Rc<Live>>,
     pools: Pools,
     listeners: RefCell<HashMap<Arc<str>, OpenListener>>,
+    /// Of what reached no service.
     site: RefCell<Counters>,
     /// Counters of each service, kept over reconfigurations; those of services that are gone until they are reported.
     service_counters: RefCell<HashMap<Arc<str>, Rc<RefCell<Counters>>>>,
@@ -244,9 +245,9 @@ impl Shard {
 
     /// Counts one ending.
     pub fn account(&self, service: Option<&Rc<ServiceState>>, ending: &Ending) {
-        self.site.borrow_mut().count(ending);
-        if let Some(service) = service {
-            service.counters.borrow_mut().count(ending);
+        match service {
+            Some(service) => service.counters.borrow_mut().count(ending),
+            None => self.site.borrow_mut().count(ending),
         }
     }
 
@@ -359,20 +360,29 @@ impl Shard {
             self.unreported.set(None);
         }
         let Ok(permit) = self.reports.try_reserve() else { return false };
-        let mut services = Vec::new();
-        self.service_counters.borrow_mut().retain(|name, counters| {
-            let counted = counters.take();
-            let idle = counted.requests == 0;
-            if !idle {
-                services.push((name.clone(), counted));
-            }
-            Rc::strong_count(counters) > 1 || !idle
-        });
-        let delta =
-            Delta { site: self.site.take(), services, shard: self.counters.take(&self.net, &self.pools) };
+        let services = hand_over(&mut self.service_counters.borrow_mut());
+        // What reached a service is counted there alone; the site is that and the rest.
+        let mut site = self.site.borrow_mut().hand_over();
+        services.iter().for_each(|(_, counters)| site.merge(counters));
+        let shard = self.counters.take(&self.net, &self.pools);
+        let delta = Delta { site, services, tenants: Vec::new(), shard };
         permit.send(FromShard::Delta { shard: self.index, delta: Box::new(delta) });
         true
     }
+}
+
+/// What each subject has counted since the last time. Those that are gone are forgotten once they have reported.
+fn hand_over(subjects: &mut HashMap<Arc<str>, Rc<RefCell<Counters>>>) -> Vec<(Arc<str>, Counters)> {
+    let mut counted = Vec::new();
+    subjects.retain(|name, counters| {
+        let counters_now = counters.borrow_mut().hand_over();
+        let idle = counters_now.requests == 0;
+        if !idle {
+            counted.push((name.clone(), counters_now));
+        }
+        Rc::strong_count(counters) > 1 || !idle
+    });
+    counted
 }
 
 impl ServiceState {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::account::{Cause, Ending, Phase};
+use crate::account::{Cause, Ending, LimitSet, Phase};
 use crate::error::Error;
 use crate::http::body::BodyFraming;
 use crate::http::exchange::Timers;
@@ -66,6 +66,16 @@ fn account(
     started: Instant,
 ) {
     let total_us = u64::try_from((shard.net.now() - started).as_micros()).unwrap_or(u64::MAX);
-    let ending = Ending { cause, phase, status: 0, bytes_in, bytes_out, total_us, upstream_us: 0 };
+    let ending = Ending {
+        cause,
+        phase,
+        status: 0,
+        bytes_in,
+        bytes_out,
+        total_us,
+        upstream_us: 0,
+        limited: None,
+        observed: LimitSet::default(),
+    };
     shard.account(Some(service), &ending);
 }

@@ -151,6 +151,7 @@ mod tests {
         Delta {
             site: counters.clone(),
             services: vec![("a".into(), counters)],
+            tenants: Vec::new(),
             shard: ShardCounters { connections, accepted: requests, ..ShardCounters::default() },
         }
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use coregate_config::checked::Listener;
 use futures_lite::FutureExt;
 
-use crate::account::{Cause, Ending, Phase};
+use crate::account::{Cause, Ending, LimitSet, Phase};
 use crate::answer::Answer;
 use crate::error::Error;
 use crate::http::body::BodyFraming;
@@ -370,6 +370,8 @@ impl Client<'_> {
             bytes_out,
             total_us: micros(total),
             upstream_us: micros(outcome.upstream),
+            limited: None,
+            observed: LimitSet::default(),
         };
         self.shard.account(service, &ending);
     }
