@@ -44,6 +44,8 @@ pub struct Server {
     pub max_connections: usize,
     /// Whose X-Forwarded-For and PROXY headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Clients that limits are kept for at a time.
+    pub client_limit_entries: usize,
     /// Access log.
     pub access_log: AccessLog,
 }
@@ -336,8 +338,12 @@ pub struct Pool {
 pub struct Limits {
     /// For the whole service; `None` = off.
     pub service: Option<Rate>,
+    /// What becomes of requests beyond the service's limit.
+    pub service_mode: LimitMode,
     /// For each client IP; `None` = off.
     pub per_client_ip: Option<Rate>,
+    /// What becomes of requests beyond a client's limit.
+    pub per_client_ip_mode: LimitMode,
     /// Over what the service's own limit is counted.
     pub scope: LimitScope,
 }
@@ -349,6 +355,15 @@ pub struct Rate {
     pub requests_per_second: f64,
     /// Tokens that fit, at least 1.
     pub burst: f64,
+}
+
+/// What becomes of requests beyond a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitMode {
+    /// They are refused.
+    Enforce,
+    /// They are counted as if refused, and let through.
+    Observe,
 }
 
 /// Over what a limit is counted.
@@ -378,24 +393,26 @@ pub struct Tenant {
     pub app_id: Arc<str>,
     /// For people.
     pub name: String,
-    /// Not empty.
-    pub secret: Secret,
+    /// SHA-256 of its secret, which is not kept itself.
+    pub secret: SecretHash,
     /// Empty = all.
     pub allow: Vec<IpNet>,
     /// `None` = no limit.
     pub requests_per_second: Option<f64>,
     /// `None` = no limit.
     pub requests_per_day: Option<u64>,
+    /// What becomes of requests beyond either limit.
+    pub limits_mode: LimitMode,
     /// Off tenants are refused.
     pub enabled: bool,
 }
 
-/// A secret: never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
+/// SHA-256 of a secret. Never printed either: a secret that can be guessed could be found by it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SecretHash(pub [u8; 32]);
 
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for SecretHash {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("Secret(***)")
+        f.write_str("SecretHash(***)")
     }
 }

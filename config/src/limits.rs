@@ -88,6 +88,10 @@ pub const BODY_BYTES_MAX: u64 = 1 << 50;
 pub const SHARDS_MAX: i64 = 1024;
 /// Most client connections, and most upstream connections of a node.
 pub const CONNECTIONS_MAX: i64 = 10_000_000;
+/// Fewest clients that limits are kept for.
+pub const CLIENT_LIMIT_ENTRIES_MIN: i64 = 1000;
+/// Most clients that limits are kept for, 1.6 GB.
+pub const CLIENT_LIMIT_ENTRIES_MAX: i64 = 100_000_000;
 /// Largest weight of a node.
 pub const WEIGHT_MAX: i64 = 65_535;
 /// Highest rate a second and largest burst.

@@ -46,6 +46,9 @@ table! {
         max_connections: i64 = 100_000,
         /// Networks (CIDR) whose X-Forwarded-For and PROXY headers are believed; empty = nobody's.
         trusted_proxies: Vec<String> = Vec::new(),
+        /// Client addresses that `per_client_ip` limits are kept for at a time, 1,000 to 100,000,000, 16 bytes each; when
+        /// all are in use the one that is idle longest makes room.
+        client_limit_entries: i64 = 1_000_000,
         /// Access log.
         access_log: AccessLog = AccessLog::default(),
     }
@@ -360,6 +363,8 @@ table! {
         requests_per_second: f64 = 0.0,
         /// Requests that may come at once, 1 to 1e9; 0 = the same as the rate (at least 1).
         burst: f64 = 0.0,
+        /// What becomes of requests beyond the service's limit.
+        mode: LimitMode = LimitMode::Enforce,
         /// For each client address.
         per_client_ip: Rate = Rate::default(),
         /// What the service's limit is counted over.
@@ -374,6 +379,18 @@ table! {
         requests_per_second: f64 = 0.0,
         /// Requests that may come at once, 1 to 1e9; 0 = the same as the rate (at least 1).
         burst: f64 = 0.0,
+        /// What becomes of requests beyond it.
+        mode: LimitMode = LimitMode::Enforce,
+    }
+}
+
+choice! {
+    /// What becomes of requests beyond a limit.
+    LimitMode {
+        /// they are refused.
+        Enforce = "enforce",
+        /// they are counted and let through: to try a limit before it is in force.
+        Observe = "observe",
     }
 }
 
@@ -406,14 +423,19 @@ table! {
         app_id: String,
         /// For people.
         name: String = String::new(),
-        /// The password or client secret, 1 to 1024 bytes. Never printed.
-        secret: Secret,
+        /// The password or client secret, 1 to 1024 bytes. Never printed. This or `secret_sha256` must be given.
+        secret: Option<Secret> = None,
+        /// SHA-256 of the secret, 64 hexadecimal digits, so that the secret itself is stored nowhere. It protects a long
+        /// random secret, not one that can be guessed. Never printed.
+        secret_sha256: Option<Secret> = None,
         /// Networks (CIDR, or a single address) that it may call from; empty = all.
         allow: Vec<String> = Vec::new(),
         /// Up to 1e9; 0 = no limit.
         requests_per_second: f64 = 0.0,
         /// In a day of `stats.timezone`; 0 = no limit.
         requests_per_day: i64 = 0,
+        /// What becomes of requests beyond either limit.
+        limits_mode: LimitMode = LimitMode::Enforce,
         /// `false` = refused.
         enabled: bool = true,
     }

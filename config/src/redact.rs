@@ -16,7 +16,7 @@ pub fn given_value(path: &Path, node: &Node) -> Option<Cow<'static, str>> {
     });
     let section = keys.next();
     match (section, path.last_key()) {
-        (Some("tenants"), Some("secret")) => Some(Cow::Borrowed(REDACTED)),
+        (Some("tenants"), Some("secret" | "secret_sha256")) => Some(Cow::Borrowed(REDACTED)),
         // A header that is set upstream is often a credential.
         (Some("services"), Some("value")) => Some(Cow::Borrowed(REDACTED)),
         (Some("stats"), Some("redis_url")) | (Some("control"), Some("admin_url")) => {

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::check::shown;
 use crate::checked::{
     AccessLog, AccessLogFormat, AccessLogPath, Control, Gateway, HeaderRule, HealthCheck, HealthCheckKind,
-    LimitScope, Limits, Listener, ListenerProtocol, Node, NodeAddress, Policy, Rate, Route, Server, Service,
-    Stats, Tenant,
+    LimitMode, LimitScope, Limits, Listener, ListenerProtocol, Node, NodeAddress, Policy, Rate, Route,
+    Server, Service, Stats, Tenant,
 };
 use crate::raw;
 use crate::redact::{self, REDACTED};
@@ -51,6 +51,7 @@ fn server(server: &Server) -> raw::Server {
         drain_timeout: Time(server.drain_timeout),
         max_connections: count(server.max_connections),
         trusted_proxies: texts(&server.trusted_proxies),
+        client_limit_entries: count(server.client_limit_entries),
         access_log: access_log(&server.access_log),
     }
 }
@@ -228,7 +229,12 @@ fn limits(limits: &Limits) -> raw::Limits {
     raw::Limits {
         requests_per_second,
         burst,
-        per_client_ip: raw::Rate { requests_per_second: per_ip, burst: per_ip_burst },
+        mode: mode(limits.service_mode),
+        per_client_ip: raw::Rate {
+            requests_per_second: per_ip,
+            burst: per_ip_burst,
+            mode: mode(limits.per_client_ip_mode),
+        },
         scope: match limits.scope {
             LimitScope::Process => raw::Scope::Process,
             LimitScope::Cluster => raw::Scope::Cluster,
@@ -240,14 +246,24 @@ fn rate(rate: Option<Rate>) -> (f64, f64) {
     rate.map_or((0.0, 0.0), |rate| (rate.requests_per_second, rate.burst))
 }
 
+fn mode(mode: LimitMode) -> raw::LimitMode {
+    match mode {
+        LimitMode::Enforce => raw::LimitMode::Enforce,
+        LimitMode::Observe => raw::LimitMode::Observe,
+    }
+}
+
 fn tenant(tenant: &Tenant) -> raw::Tenant {
     raw::Tenant {
         app_id: tenant.app_id.to_string(),
         name: tenant.name.clone(),
-        secret: raw::Secret(REDACTED.to_owned()),
+        // However it was written; and a hash is not shown either.
+        secret: Some(raw::Secret(REDACTED.to_owned())),
+        secret_sha256: None,
         allow: texts(&tenant.allow),
         requests_per_second: tenant.requests_per_second.unwrap_or(0.0),
         requests_per_day: tenant.requests_per_day.map_or(0, |limit| i64::try_from(limit).unwrap_or(i64::MAX)),
+        limits_mode: mode(tenant.limits_mode),
         enabled: tenant.enabled,
     }
 }

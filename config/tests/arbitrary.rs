@@ -299,9 +299,13 @@ fn health_check() -> impl Strategy<Value = raw::HealthCheck> {
 fn tenants() -> impl Strategy<Value = Vec<raw::Tenant>> {
     (btree_set("[A-Za-z0-9_.-]{1,64}", 0..4), "\\PC{1,30}", 0.0..1e9_f64, any::<u32>()).prop_map(
         |(app_ids, secret, rate, per_day)| {
+            let hashed = |byte: u32| raw::Secret(format!("{byte:064x}"));
+            let as_hash = per_day % 2 == 0;
             let tenant = |app_id| raw::Tenant {
                 app_id,
-                secret: raw::Secret(secret.clone()),
+                secret: (!as_hash).then(|| raw::Secret(secret.clone())),
+                secret_sha256: as_hash.then(|| hashed(per_day)),
+                limits_mode: if as_hash { raw::LimitMode::Observe } else { raw::LimitMode::Enforce },
                 requests_per_second: rate,
                 requests_per_day: i64::from(per_day),
                 ..raw::Tenant::default()

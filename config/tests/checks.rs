@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+use coregate_config::checked::LimitMode;
 use coregate_config::{Gateway, Report, parse_json, parse_toml};
 
 #[test]
@@ -571,6 +572,14 @@ fn the_process() {
         ("[server]\ncpus = [1, 1]", "server.cpus[1] = 1: is the same as server.cpus[0] (line 2)"),
         ("[server]\ncpus = [-1]", "server.cpus[0] = -1: must be 0 to 8191"),
         ("[server]\nmax_connections = 0", "server.max_connections = 0: must be 1 to 10000000"),
+        (
+            "[server]\nclient_limit_entries = 999",
+            "server.client_limit_entries = 999: must be 1000 to 100000000",
+        ),
+        (
+            "[server]\nclient_limit_entries = 100000001",
+            "server.client_limit_entries = 100000001: must be 1000 to 100000000",
+        ),
         ("[server]\nops_address = \"localhost:1\"", r#"server.ops_address = "localhost:1": must be IP:PORT"#),
         ("[server]\ndrain_timeout = \"2d\"", r#"server.drain_timeout = "2d": must be 0s to 1d"#),
         ("[server]\ndrain_timeout = 30", "server.drain_timeout = 30: has no unit; for seconds write \"30s\""),
@@ -629,9 +638,50 @@ fn tenants() {
     refused(&[
         ("[[tenants]]\nsecret = \"s\"", "tenants[0].app_id: is missing and must be given"),
         ("[[tenants]]\napp_id = \"a:b\"\nsecret = \"s\"", r#"tenants[0].app_id = "a:b": must consist of"#),
-        (&tenant(""), "tenants[0].secret: is missing and must be given (tenant \"t\")"),
+        (&tenant(""), "tenants[0].secret: is missing: this or secret_sha256 must be given (tenant \"t\")"),
         (&tenant("secret = \"\""), "tenants[0].secret = ***: must have 1 to 1024 bytes (tenant \"t\")"),
         (&tenant("secret = \"a\\nb\""), "tenants[0].secret = ***: must not hold control characters"),
+        (
+            &tenant(&format!("secret = \"{}\"", "s".repeat(1025))),
+            "tenants[0].secret = ***: must have 1 to 1024",
+        ),
+        (
+            &tenant("secret_sha256 = \"abc\""),
+            "tenants[0].secret_sha256 = ***: must be the SHA-256 of the secret: 64 hexadecimal digits (tenant",
+        ),
+        (
+            &tenant(&format!("secret_sha256 = \"{}\"", "0".repeat(63))),
+            "tenants[0].secret_sha256 = ***: must be the SHA-256 of the secret: 64 hexadecimal digits (tenant",
+        ),
+        (
+            &tenant(&format!("secret_sha256 = \"{}\"", "0".repeat(66))),
+            "tenants[0].secret_sha256 = ***: must be the SHA-256 of the secret: 64 hexadecimal digits (tenant",
+        ),
+        (
+            &tenant(&format!("secret_sha256 = \"{}g\"", "0".repeat(63))),
+            "tenants[0].secret_sha256 = ***: must be the SHA-256 of the secret: 64 hexadecimal digits (tenant",
+        ),
+        (
+            &tenant("secret_sha256 = \"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\""),
+            "tenants[0].secret_sha256 = ***: is the SHA-256 of no secret at all",
+        ),
+        (&tenant("secret_sha256 = 1"), "tenants[0].secret_sha256 = ***: must be a string, not an integer"),
+        (
+            &tenant(&format!("secret = \"s\"\nsecret_sha256 = \"{}\"", "0".repeat(64))),
+            "tenants[0].secret_sha256 = ***: does not go together with tenants[0].secret (tenant \"t\", line 3)",
+        ),
+        (
+            &tenant("secret = \"s\"\nlimits_mode = \"watch\""),
+            r#"tenants[0].limits_mode = "watch": must be one of "enforce", "observe""#,
+        ),
+        (
+            &tenant("secret = \"s\"\nrequests_per_second = 1e10"),
+            "tenants[0].requests_per_second = 10000000000.0: must be above 0 and at most 1e9",
+        ),
+        (
+            &tenant("secret = \"s\"\nrequests_per_second = nan"),
+            "tenants[0].requests_per_second = NaN: must be above 0",
+        ),
         (&tenant("secret = 12345"), "tenants[0].secret = ***: must be a string, not an integer"),
         (&tenant("secret = \"s\"\nrequests_per_day = -1"), "tenants[0].requests_per_day = -1: must be 0 to"),
         (
@@ -639,6 +689,41 @@ fn tenants() {
             "tenants[0].requests_per_second = -1: must be above 0",
         ),
         (&tenant("secret = \"s\"\nallow = [\"x\"]"), r#"tenants[0].allow[0] = "x": must be a network"#),
+    ]);
+    accepted(&[
+        &tenant("secret = \"\u{e4}:\u{20ac}\"\nlimits_mode = \"observe\""),
+        &tenant(&format!("secret = \"{}\"", "s".repeat(1024))),
+        &tenant(&format!("secret_sha256 = \"{}\"", "aF".repeat(32))),
+    ]);
+}
+
+#[test]
+fn a_secret_and_its_hash_are_the_same() {
+    let hash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let text = format!(
+        "[[tenants]]\napp_id = \"a\"\nsecret = \"hello\"\n[[tenants]]\napp_id = \"b\"\nsecret_sha256 = \"{hash}\""
+    );
+    let tenants = parse_toml(&text, "f").unwrap().tenants;
+    assert_eq!(tenants[0].secret, tenants[1].secret);
+    assert_eq!(tenants[0].secret.0[..3], [0x2c, 0xf2, 0x4d]);
+}
+
+#[test]
+fn limits_can_be_tried_first() {
+    let text = service(
+        "[services.limits]\nrequests_per_second = 5\nmode = \"observe\"\nper_client_ip = { requests_per_second = 1 }",
+    );
+    let limits = parse_toml(&text, "f").unwrap().services[0].limits;
+    assert_eq!((limits.service_mode, limits.per_client_ip_mode), (LimitMode::Observe, LimitMode::Enforce));
+    refused(&[
+        (
+            &service("[services.limits]\nmode = \"off\""),
+            r#"services[0].limits.mode = "off": must be one of "enforce", "observe""#,
+        ),
+        (
+            &service("[services.limits]\nper_client_ip = { mode = 1 }"),
+            r#"services[0].limits.per_client_ip.mode = 1: must be one of "enforce", "observe", not an integer"#,
+        ),
     ]);
 }
 

@@ -46,11 +46,16 @@ fn no_secret_is_in_it() {
         [[tenants]]
         app_id = "t"
         secret = "hunter2"
+        [[tenants]]
+        app_id = "u"
+        secret_sha256 = "f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7"
     "#;
     let gateway = parse_toml(text, "f").unwrap_or_else(|report| panic!("{report}"));
     let json = redacted_json(&gateway);
     assert!(!json.to_string().contains("hunter2"), "{json:#}");
-    assert!(!format!("{:?}", gateway.tenants).contains("hunter2"));
+    assert!(!json.to_string().contains("f52fbd32"), "nor what it could be guessed by: {json:#}");
+    let printed = format!("{:?}", gateway.tenants);
+    assert!(!printed.contains("hunter2") && !printed.contains("245, 47, 189"), "{printed}");
     assert_eq!(
         json["stats"]["redis_url"],
         "redis-sentinel://user:***@a:1/0?sentinelServiceName=m&sentinelPassword=***"

@@ -1,8 +1,9 @@
 //! Rates and bursts of token buckets.
 
-use crate::checked::Rate;
+use crate::checked::{LimitMode, Rate};
 use crate::limits::RATE_MAX;
 use crate::path::At;
+use crate::raw;
 use crate::report::Problems;
 
 /// A bucket under the keys `requests_per_second` and `burst` of a table; the outer `None` is an error, the inner "off".
@@ -32,4 +33,12 @@ pub fn plain_rate(value: f64, at: &At, problems: &mut Problems) -> Option<Option
         return None;
     }
     Some((value > 0.0).then_some(value))
+}
+
+/// What becomes of requests beyond a limit.
+pub fn mode(raw: raw::LimitMode) -> LimitMode {
+    match raw {
+        raw::LimitMode::Enforce => LimitMode::Enforce,
+        raw::LimitMode::Observe => LimitMode::Observe,
+    }
 }

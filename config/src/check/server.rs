@@ -8,8 +8,8 @@ use super::Files;
 use super::values::{connections, count_is_sane, integer, location, networks, time_within};
 use crate::checked::{AccessLog, AccessLogFormat, AccessLogPath, Control, Server, Stats};
 use crate::limits::{
-    CPU_MAX, CPUS_MAX, KEY_PREFIX_BYTES_MAX, RETENTION_MAX, RETENTION_MIN, SHARDS_MAX, STATS_INTERVAL_MAX,
-    STATS_INTERVAL_MIN, TIME_MAX,
+    CLIENT_LIMIT_ENTRIES_MAX, CLIENT_LIMIT_ENTRIES_MIN, CPU_MAX, CPUS_MAX, KEY_PREFIX_BYTES_MAX,
+    RETENTION_MAX, RETENTION_MIN, SHARDS_MAX, STATS_INTERVAL_MAX, STATS_INTERVAL_MIN, TIME_MAX,
 };
 use crate::path::At;
 use crate::raw;
@@ -31,6 +31,9 @@ pub fn server(raw: &raw::Server, files: Files, at: &At, problems: &mut Problems)
         time_within(raw.drain_timeout, Duration::ZERO..=TIME_MAX, &at.key("drain_timeout"), problems);
     let max_connections = connections(raw.max_connections, 1, &at.key("max_connections"), problems);
     let trusted_proxies = networks(&raw.trusted_proxies, &at.key("trusted_proxies"), problems);
+    let entries = CLIENT_LIMIT_ENTRIES_MIN..=CLIENT_LIMIT_ENTRIES_MAX;
+    let client_limit_entries =
+        integer(raw.client_limit_entries, entries, &at.key("client_limit_entries"), problems);
     let access_log = access_log(&raw.access_log, files, &at.key("access_log"), problems);
     Some(Server {
         shards: shards?,
@@ -39,6 +42,7 @@ pub fn server(raw: &raw::Server, files: Files, at: &At, problems: &mut Problems)
         drain_timeout: drain_timeout?,
         max_connections: max_connections?,
         trusted_proxies: trusted_proxies?,
+        client_limit_entries: client_limit_entries?,
         access_log: access_log?,
     })
 }

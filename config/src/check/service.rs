@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::headers::headers;
 use super::health::health_check;
 use super::node::nodes;
-use super::rate::rate;
+use super::rate::{mode, rate};
 use super::route::{Claims, routes};
 use super::unique;
 use super::values::{connections, count_is_sane, name, networks, size, text, time};
@@ -126,7 +126,13 @@ fn limits(raw: &raw::Limits, at: &At, problems: &mut Problems) -> Option<Limits>
         raw::Scope::Process => LimitScope::Process,
         raw::Scope::Cluster => LimitScope::Cluster,
     };
-    Some(Limits { service: service?, per_client_ip: per_client_ip?, scope })
+    Some(Limits {
+        service: service?,
+        service_mode: mode(raw.mode),
+        per_client_ip: per_client_ip?,
+        per_client_ip_mode: mode(raw.per_client_ip.mode),
+        scope,
+    })
 }
 
 fn access(raw: &raw::Access, at: &At, problems: &mut Problems) -> Option<Access> {

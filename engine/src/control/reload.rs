@@ -140,6 +140,7 @@ pub fn needs_restart(running: &Gateway, new: &Gateway) -> Vec<&'static str> {
         ("server.drain_timeout", old_server.drain_timeout != new_server.drain_timeout),
         ("server.max_connections", old_server.max_connections != new_server.max_connections),
         ("server.trusted_proxies", old_server.trusted_proxies != new_server.trusted_proxies),
+        ("server.client_limit_entries", old_server.client_limit_entries != new_server.client_limit_entries),
         ("server.access_log", old_server.access_log != new_server.access_log),
         ("stats.interval", old_stats.interval != new_stats.interval),
         ("stats.timezone", old_stats.timezone != new_stats.timezone),
