@@ -676,7 +676,7 @@ fn tenants() {
         ),
         (
             &tenant("secret = \"s\"\nrequests_per_second = 1e10"),
-            "tenants[0].requests_per_second = 10000000000.0: must be above 0 and at most 1e9",
+            "tenants[0].requests_per_second = 10000000000: must be above 0 and at most 1e9",
         ),
         (
             &tenant("secret = \"s\"\nrequests_per_second = nan"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coregate_config::checked::{
-    Access, HeaderRules, LimitScope, Limits, Policy, Pool, Route, Service, Timeouts,
+    Access, HeaderRules, LimitMode, LimitScope, Limits, Policy, Pool, Route, Service, Timeouts,
 };
 use proptest::prelude::*;
 
@@ -29,7 +29,13 @@ fn service(routes: Vec<Route>) -> Service {
         },
         pool: Pool { max_idle_per_node: 1, max_connections_per_node: 0 },
         max_body_bytes: 0,
-        limits: Limits { service: None, per_client_ip: None, scope: LimitScope::Process },
+        limits: Limits {
+            service: None,
+            service_mode: LimitMode::Enforce,
+            per_client_ip: None,
+            per_client_ip_mode: LimitMode::Enforce,
+            scope: LimitScope::Process,
+        },
         access: Access::default(),
     }
 }
