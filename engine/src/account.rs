@@ -219,7 +219,7 @@ pub struct Counters {
     pub bytes_in: u64,
     /// Bytes to clients.
     pub bytes_out: u64,
-    /// How long they took; `None` until the first.
+    /// How long those that were answered took (101 apart); `None` until the first.
     pub latency: Option<Box<Latency>>,
 }
 
@@ -256,7 +256,10 @@ impl Counters {
         }
         self.bytes_in += ending.bytes_in;
         self.bytes_out += ending.bytes_out;
-        self.latency.get_or_insert_default().record(ending);
+        // Tunnels and TCP sessions last as long as their users like, and what was not answered took no time to answer.
+        if ending.status >= 200 {
+            self.latency.get_or_insert_default().record(ending);
+        }
     }
 
     /// Adds what another counted.
@@ -275,10 +278,12 @@ impl Counters {
         }
     }
 
-    /// What was counted since the last time; counting starts anew, in the same memory while there is traffic.
-    pub fn hand_over(&mut self) -> Self {
+    /// What was counted since the last time, if anything; counting starts anew, in the same memory while there is
+    /// traffic.
+    pub fn hand_over(&mut self) -> Option<Self> {
         if self.requests == 0 {
-            return std::mem::take(self);
+            self.latency = None;
+            return None;
         }
         let counted = self.clone();
         let latency = self.latency.take().map(|mut latency| {
@@ -286,7 +291,7 @@ impl Counters {
             latency
         });
         *self = Self { latency, ..Self::default() };
-        counted
+        Some(counted)
     }
 }
 
@@ -365,20 +370,28 @@ mod tests {
     }
 
     #[test]
+    fn tunnels_and_what_was_not_answered_have_no_latency() {
+        let mut counters = Counters::default();
+        counters.count(&Ending { status: 101, ..ending(1000, 900) });
+        counters.count(&Ending { status: 0, ..ending(1000, 900) });
+        assert_eq!((counters.requests, counters.latency.is_none()), (2, true));
+    }
+
+    #[test]
     fn handing_over_keeps_nothing_and_loses_nothing() {
         let (mut counters, mut total) = (Counters::default(), Counters::default());
         for round in 0..3 {
             for _ in 0..round {
                 counters.count(&ending(100, 50));
             }
-            total.merge(&counters.hand_over());
+            counters.hand_over().into_iter().for_each(|counted| total.merge(&counted));
             assert_eq!(counters.requests, 0);
         }
         assert_eq!((total.requests, total.answers[1], total.bytes_in, total.bytes_out), (3, 3, 30, 60));
         let latency = total.latency.unwrap();
         assert_eq!((latency.total.histogram.len(), latency.total.sum_us), (3, 300));
         assert!(counters.latency.is_some(), "with traffic the memory is used again");
-        counters.hand_over();
+        assert!(counters.hand_over().is_none());
         assert!(counters.latency.is_none(), "without, it is given back");
     }
 

@@ -3,18 +3,26 @@
 //! Output: `{"error":{"code":"...","message":"...","request_id":"..."}}` with the status and the fields that the error
 //! calls for. The body is the same for HTTP/1.1 and HTTP/2; only the head is written differently.
 
-use crate::error::Error;
+use std::borrow::Cow;
+use std::time::Duration;
+
+use smallvec::{SmallVec, smallvec};
+
+use crate::error::{Error, Limited};
 
 /// The methods that the gateway itself knows to be accepted for `OPTIONS *`.
 pub const ALLOW_ANY: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
 
+/// Fields beyond the usual ones: Allow, Retry-After, WWW-Authenticate, RateLimit.
+pub type Fields<'a> = SmallVec<[(&'static str, Cow<'a, str>); 3]>;
+
 /// An answer to write.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Answer<'a> {
     /// Status code.
     pub status: u16,
-    /// A field beyond the usual ones: Allow, Retry-After, WWW-Authenticate.
-    pub field: Option<(&'static str, &'a str)>,
+    /// Fields beyond the usual ones.
+    pub fields: Fields<'a>,
     /// Body, with its content type.
     pub body: Body<'a>,
 }
@@ -39,19 +47,22 @@ impl<'a> Answer<'a> {
     /// The answer to a request that failed; `None` when nobody is there to be told.
     pub fn to(error: &'a Error, request_id: &'a str) -> Option<Self> {
         let told = error.told();
-        let field = match error {
-            Error::MethodRefused(allow) => Some(("allow", &**allow)),
-            Error::Head(crate::http::head::HeadError::MethodNotAllowed) => Some(("allow", ALLOW_ANY)),
-            Error::NoHealthyNode | Error::NodesBusy => Some(("retry-after", "1")),
-            _ => None,
+        let fields: Fields = match error {
+            Error::MethodRefused(allow) => smallvec![("allow", (&**allow).into())],
+            Error::Head(crate::http::head::HeadError::MethodNotAllowed) => {
+                smallvec![("allow", ALLOW_ANY.into())]
+            }
+            Error::Limited(limited) => limit_fields(limited),
+            Error::NoHealthyNode | Error::NodesBusy => smallvec![("retry-after", "1".into())],
+            _ => Fields::new(),
         };
         let body = Body::Error { code: told.code, message: told.message, request_id };
-        (told.status != 0).then_some(Self { status: told.status, field, body })
+        (told.status != 0).then_some(Self { status: told.status, fields, body })
     }
 
     /// The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110 9.3.7).
     pub fn to_options() -> Self {
-        Self { status: 204, field: Some(("allow", ALLOW_ANY)), body: Body::Empty }
+        Self { status: 204, fields: smallvec![("allow", ALLOW_ANY.into())], body: Body::Empty }
     }
 
     /// Writes it as HTTP/1.1: no body after a HEAD.
@@ -61,7 +72,7 @@ impl<'a> Answer<'a> {
         out.extend_from_slice(digits.format(self.status).as_bytes());
         out.push(b' ');
         out.extend_from_slice(reason(self.status).as_bytes());
-        if let Some((name, value)) = self.field {
+        for (name, value) in &self.fields {
             for part in ["\r\n", name, ": ", value] {
                 out.extend_from_slice(part.as_bytes());
             }
@@ -79,6 +90,24 @@ impl<'a> Answer<'a> {
             self.body.write(out);
         }
     }
+}
+
+/// When to come again (RFC 9110 10.2.3), and how the limit stands: its name, its tokens and the seconds in which all of
+/// them come; how many are left and the seconds until there are more (draft-ietf-httpapi-ratelimit-headers-10).
+fn limit_fields<'a>(limited: &Limited) -> Fields<'a> {
+    let Limited { kind, retry_after, quota } = limited;
+    let (name, wait) = (kind.as_str(), seconds(*retry_after));
+    let window = seconds(quota.window);
+    smallvec![
+        ("retry-after", wait.to_string().into()),
+        ("ratelimit-policy", format!("\"{name}\";q={};w={window}", quota.limit).into()),
+        ("ratelimit", format!("\"{name}\";r={};t={wait}", quota.remaining).into()),
+    ]
+}
+
+/// Whole seconds, rounded up, at least one. At most what a structured field's integer holds (RFC 9651 3.3.1).
+fn seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).clamp(1, 999_999_999_999_999)
 }
 
 impl Body<'_> {
@@ -170,6 +199,25 @@ mod tests {
         Answer::to(&Error::NoRoute, "x").unwrap().write_h1(&mut out, true, false);
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("content-length: ") && text.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_limited_client_is_told_when_to_come_again() {
+        let quota = crate::limit::Quota {
+            limit: 3,
+            remaining: 0,
+            reset: Duration::from_millis(2500),
+            window: Duration::from_millis(2500),
+        };
+        let kind = crate::account::LimitKind::Client;
+        let limited = Limited { kind, retry_after: Duration::from_millis(1001), quota };
+        let mut out = Vec::new();
+        Answer::to(&Error::Limited(Box::new(limited)), "x").unwrap().write_h1(&mut out, false, false);
+        let text = String::from_utf8(out).unwrap();
+        let fields =
+            "\r\nretry-after: 2\r\nratelimit-policy: \"client\";q=3;w=3\r\nratelimit: \"client\";r=0;t=2\r\n";
+        assert!(text.starts_with("HTTP/1.1 429 Too Many Requests\r\n") && text.contains(fields), "{text}");
+        assert!(text.contains("\"code\":\"rate_limited\""), "{text}");
     }
 
     #[test]

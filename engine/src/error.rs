@@ -2,9 +2,12 @@
 //!
 //! The phase is not part of it: where an exchange was is known where it is accounted for.
 
-use crate::account::Cause;
+use std::time::Duration;
+
+use crate::account::{Cause, LimitKind};
 use crate::http::body::BodyError;
 use crate::http::head::HeadError;
+use crate::limit::Quota;
 
 /// Why an exchange did not go as it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub enum Error {
     MethodRefused(Box<str>),
     /// The service's access lists refuse the client.
     IpDenied,
+    /// A limit refuses it.
+    Limited(Box<Limited>),
     /// No node is live.
     NoHealthyNode,
     /// All nodes have their most connections.
@@ -43,6 +48,17 @@ pub enum Error {
     UpstreamTimeout,
     /// The task panicked.
     Panicked,
+}
+
+/// A limit that a request is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limited {
+    /// Which.
+    pub kind: LimitKind,
+    /// When it may be let through.
+    pub retry_after: Duration,
+    /// How the limit stands.
+    pub quota: Quota,
 }
 
 /// What the client is told.
@@ -78,6 +94,20 @@ impl Error {
             Self::NoRoute => (404, "no_route", "no service is configured for this host and path"),
             Self::MethodRefused(_) => (405, "method_not_allowed", "this path does not accept this method"),
             Self::IpDenied => (403, "ip_denied", "this client's address may not call this service"),
+            Self::Limited(limited) => match limited.kind {
+                LimitKind::Client => (
+                    429,
+                    "rate_limited",
+                    "this client's address sends more requests than this service accepts",
+                ),
+                LimitKind::Service => {
+                    (429, "rate_limited", "this service gets more requests than it accepts")
+                }
+                LimitKind::TenantRate => (429, "rate_limited", "this tenant sends more requests than it may"),
+                LimitKind::TenantDay => {
+                    (429, "quota_exhausted", "this tenant has used up its requests of today")
+                }
+            },
             Self::NoHealthyNode => (503, "no_healthy_node", "no node of the service is healthy"),
             Self::NodesBusy => {
                 (503, "no_healthy_node", "all nodes of the service have their most connections")
@@ -106,11 +136,22 @@ impl Error {
             ) => Cause::ClientError,
             Self::RequestTimeout | Self::ClientStalled => Cause::ClientTimeout,
             Self::NoRoute | Self::MethodRefused(_) | Self::IpDenied => Cause::Refused,
+            Self::Limited(_) => Cause::Limited,
             Self::NoHealthyNode | Self::NodesBusy => Cause::NoNode,
             Self::ConnectFailed | Self::UpstreamGone => Cause::UpstreamGone,
             Self::UpstreamMalformed(_) => Cause::UpstreamError,
             Self::ConnectTimeout | Self::UpstreamTimeout => Cause::UpstreamTimeout,
             Self::Panicked => Cause::Internal,
+        }
+    }
+}
+
+impl Error {
+    /// The limit that refused.
+    pub fn limited(&self) -> Option<LimitKind> {
+        match self {
+            Self::Limited(limited) => Some(limited.kind),
+            _ => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod access;
 pub mod account;
+pub mod admission;
 pub mod answer;
 pub mod balance;
 pub mod boot;

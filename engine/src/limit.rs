@@ -59,4 +59,6 @@ pub struct Quota {
     pub remaining: u64,
     /// When all of them will be there, if no more are taken.
     pub reset: Duration,
+    /// How long it takes until all of them are there when none was.
+    pub window: Duration,
 }

@@ -5,8 +5,13 @@
 //! ([`FromShard`]) is tried and never waited for.
 //!
 //! The stages of a request in the order of its path: [`crate::accept`], [`crate::http::h1`] (parse),
-//! [`crate::http::exchange`] (route, limits, headers), [`crate::upstream`] (balance, [`crate::pool`], connect),
+//! [`crate::http::exchange`] (route, [`crate::admission`], headers), [`crate::upstream`] (balance, [`crate::pool`], connect),
 //! [`crate::relay`], and [`Shard::account`].
+
+mod counted;
+mod gauges;
+mod leases;
+mod subjects;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,14 +27,18 @@ use glommio::{LocalExecutorBuilder, Placement};
 use tokio::sync::mpsc;
 
 use crate::accept;
-use crate::account::{Counters, Delta, Ending, ShardCounters};
-use crate::balance::{Balancer, NodeWeight};
-use crate::clock::HttpDate;
-use crate::control::snapshot::{ServicePlan, Snapshot};
+use crate::account::{Delta, Ending};
+use crate::clock::{DayClock, HttpDate};
+use crate::control::snapshot::Snapshot;
+use crate::limit::Day;
 use crate::message::{FromShard, NodesChanged, ToShard};
 use crate::net::{self, Net};
-use crate::pool::{NodePool, PeerId, Pools};
+use crate::pool::Pools;
 use crate::request_id::RequestIds;
+use counted::Counted;
+pub use gauges::{Gauges, OpenConnection};
+pub use leases::{Leases, Lent};
+pub use subjects::{ServiceState, TenantState};
 
 /// How often idle pools are swept.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -69,21 +78,23 @@ pub struct Shard {
     pub request_ids: RequestIds,
     /// The shard's own counters.
     pub counters: Gauges,
+    /// What it holds of limits that all shards share.
+    pub leases: Leases,
     index: usize,
     max_connections: usize,
     live: RefCell<Rc<Live>>,
     pools: Pools,
     listeners: RefCell<HashMap<Arc<str>, OpenListener>>,
-    /// Of what reached no service.
-    site: RefCell<Counters>,
-    /// Counters of each service, kept over reconfigurations; those of services that are gone until they are reported.
-    service_counters: RefCell<HashMap<Arc<str>, Rc<RefCell<Counters>>>>,
+    /// The tenants that called lately, by their index in the snapshot.
+    tenants: RefCell<HashMap<usize, Rc<TenantState>>>,
+    counted: Counted,
     /// Revision that was put in force and not yet told of.
     unreported: Cell<Option<u64>>,
     draining: Cell<bool>,
     drain_deadline: Cell<Option<Instant>>,
     reports: mpsc::Sender<FromShard>,
     date: HttpDate,
+    day: DayClock,
 }
 
 /// The configuration in force on a shard.
@@ -92,19 +103,6 @@ pub struct Live {
     pub snapshot: Arc<Snapshot>,
     /// Parallel to `snapshot.services`.
     pub services: Vec<Rc<ServiceState>>,
-}
-
-/// One service's state on a shard.
-pub struct ServiceState {
-    /// As the control thread compiled it.
-    pub plan: Arc<ServicePlan>,
-    /// Picks its nodes.
-    pub balancer: RefCell<Balancer>,
-    /// Idle connections of each node, parallel to `plan.nodes`.
-    pub pools: Vec<Rc<NodePool>>,
-    /// Which nodes take traffic, parallel to `plan.nodes`.
-    live: RefCell<Vec<bool>>,
-    counters: Rc<RefCell<Counters>>,
 }
 
 /// One listener's state on a shard. Its connections keep it, so it does not keep the socket open.
@@ -159,25 +157,28 @@ async fn run(seed: ShardSeed) -> io::Result<()> {
         shards: seed.shards,
         request_ids: RequestIds::new(seed.index),
         counters: Gauges::default(),
+        leases: Leases::default(),
         index: seed.index,
         max_connections: seed.max_connections,
         live: RefCell::new(Rc::new(Live { snapshot: seed.snapshot.clone(), services: Vec::new() })),
         pools: Pools::default(),
         listeners: RefCell::default(),
-        site: RefCell::default(),
-        service_counters: RefCell::default(),
+        tenants: RefCell::default(),
+        counted: Counted::default(),
         unreported: Cell::new(None),
         draining: Cell::new(false),
         drain_deadline: Cell::new(None),
         reports: seed.reports,
         date: HttpDate::default(),
+        day: DayClock::new(&seed.snapshot.gateway.stats.timezone),
         net: net.clone(),
     });
     let interval = seed.snapshot.gateway.stats.interval;
     shard.apply(seed.snapshot, seed.listeners);
     glommio::spawn_local(take_orders(shard.clone(), seed.orders)).detach();
     glommio::spawn_local(report(shard.clone(), interval)).detach();
-    glommio::spawn_local(sweep(shard)).detach();
+    glommio::spawn_local(sweep(shard.clone())).detach();
+    glommio::spawn_local(async move { shard.leases.keep_flowing(&shard.net).await }).detach();
     net.drive().await
 }
 
@@ -243,11 +244,27 @@ impl Shard {
         self.counters.connections.get() < self.max_connections as u64
     }
 
+    /// The day of `stats.timezone`.
+    pub fn day(&self) -> Day {
+        self.day.at(self.net.now())
+    }
+
+    /// The state of a tenant in the snapshot in force; `None` if it has no such tenant.
+    pub fn tenant(&self, index: usize) -> Option<Rc<TenantState>> {
+        let plan = self.live.borrow().snapshot.tenants.get(index)?.clone();
+        let mut tenants = self.tenants.borrow_mut();
+        let state = tenants.entry(index);
+        Some(state.or_insert_with(|| Rc::new(TenantState::new(self, &plan, self.net.now()))).clone())
+    }
+
     /// Counts one ending.
-    pub fn account(&self, service: Option<&Rc<ServiceState>>, ending: &Ending) {
+    pub fn account(&self, service: Option<&ServiceState>, tenant: Option<&TenantState>, ending: &Ending) {
         match service {
             Some(service) => service.counters.borrow_mut().count(ending),
-            None => self.site.borrow_mut().count(ending),
+            None => self.counted.rest.borrow_mut().count(ending),
+        }
+        if let Some(tenant) = tenant {
+            tenant.counters.borrow_mut().count(ending);
         }
     }
 
@@ -267,38 +284,15 @@ impl Shard {
         let old = self.live();
         let kept: HashMap<&str, &Rc<ServiceState>> =
             old.services.iter().map(|service| (&*service.plan.config.name, service)).collect();
-        let services = snapshot
-            .services
-            .iter()
-            .map(|plan| Rc::new(self.service_state(plan, kept.get(&*plan.config.name).copied())))
-            .collect();
+        let now = self.net.now();
+        let state = |plan| Rc::new(ServiceState::new(self, plan, kept.get(&*plan.config.name).copied(), now));
+        let services = snapshot.services.iter().map(state).collect();
+        self.tenants.take();
         let revision = snapshot.revision;
         self.live.replace(Rc::new(Live { services, snapshot: snapshot.clone() }));
         self.apply_listeners(&snapshot, opened);
         self.unreported.set(Some(revision));
         self.report();
-    }
-
-    fn service_state(&self, plan: &Arc<ServicePlan>, old: Option<&Rc<ServiceState>>) -> ServiceState {
-        let nodes: Vec<NodeWeight> =
-            plan.nodes.iter().map(|node| NodeWeight { weight: node.weight, address: node.address }).collect();
-        let mut balancer = Balancer::new(plan.config.policy, &nodes, self.index as u64);
-        // What this shard has seen fail since the control thread made the snapshot still counts.
-        let live: Vec<bool> = plan
-            .nodes
-            .iter()
-            .map(|node| node.live && old.and_then(|old| old.is_live(node.address)).unwrap_or(true))
-            .collect();
-        balancer.set_live(&live);
-        let counters =
-            self.service_counters.borrow_mut().entry(plan.config.name.clone()).or_default().clone();
-        ServiceState {
-            plan: plan.clone(),
-            balancer: RefCell::new(balancer),
-            pools: plan.nodes.iter().map(|node| self.pools.of(PeerId { address: node.address })).collect(),
-            live: RefCell::new(live),
-            counters,
-        }
     }
 
     fn apply_listeners(self: &Rc<Self>, snapshot: &Snapshot, opened: Vec<(Arc<str>, OwnedFd)>) {
@@ -360,124 +354,14 @@ impl Shard {
             self.unreported.set(None);
         }
         let Ok(permit) = self.reports.try_reserve() else { return false };
-        let services = hand_over(&mut self.service_counters.borrow_mut());
+        self.tenants.borrow_mut().retain(|_, tenant| !tenant.is_idle());
+        let (services, tenants) = (self.counted.services.hand_over(), self.counted.tenants.hand_over());
         // What reached a service is counted there alone; the site is that and the rest.
-        let mut site = self.site.borrow_mut().hand_over();
+        let mut site = self.counted.rest.borrow_mut().hand_over().unwrap_or_default();
         services.iter().for_each(|(_, counters)| site.merge(counters));
         let shard = self.counters.take(&self.net, &self.pools);
-        let delta = Delta { site, services, tenants: Vec::new(), shard };
+        let delta = Delta { site, services, tenants, shard };
         permit.send(FromShard::Delta { shard: self.index, delta: Box::new(delta) });
         true
-    }
-}
-
-/// What each subject has counted since the last time. Those that are gone are forgotten once they have reported.
-fn hand_over(subjects: &mut HashMap<Arc<str>, Rc<RefCell<Counters>>>) -> Vec<(Arc<str>, Counters)> {
-    let mut counted = Vec::new();
-    subjects.retain(|name, counters| {
-        let counters_now = counters.borrow_mut().hand_over();
-        let idle = counters_now.requests == 0;
-        if !idle {
-            counted.push((name.clone(), counters_now));
-        }
-        Rc::strong_count(counters) > 1 || !idle
-    });
-    counted
-}
-
-impl ServiceState {
-    /// Notes which of its nodes take traffic; nodes that are not named stay as they are.
-    fn set_live(&self, changed: &[(std::net::SocketAddr, bool)]) {
-        let mut live = self.live.borrow_mut();
-        for (node, live) in self.plan.nodes.iter().zip(live.iter_mut()) {
-            if let Some((_, now)) = changed.iter().find(|(address, _)| *address == node.address) {
-                *live = *now;
-            }
-        }
-        self.balancer.borrow_mut().set_live(&live);
-    }
-
-    fn is_live(&self, address: std::net::SocketAddr) -> Option<bool> {
-        let index = self.plan.nodes.iter().position(|node| node.address == address)?;
-        self.live.borrow().get(index).copied()
-    }
-}
-
-/// The shard's own counters, in place.
-#[derive(Default)]
-pub struct Gauges {
-    connections: Cell<u64>,
-    accepted: Cell<u64>,
-    rejected: Cell<u64>,
-    opened: Cell<u64>,
-    reused: Cell<u64>,
-    retries: Cell<u64>,
-    panics: Cell<u64>,
-    exhausted_before: Cell<u64>,
-}
-
-fn bump(cell: &Cell<u64>) {
-    cell.set(cell.get() + 1);
-}
-
-impl Gauges {
-    /// A client connection was taken; it counts until the guard is dropped.
-    pub fn connection(shard: &Rc<Shard>) -> OpenConnection {
-        bump(&shard.counters.accepted);
-        bump(&shard.counters.connections);
-        OpenConnection(shard.clone())
-    }
-
-    /// A client connection was turned away.
-    pub fn rejected(&self) {
-        bump(&self.rejected);
-    }
-
-    /// An upstream connection was opened.
-    pub fn pool_opened(&self) {
-        bump(&self.opened);
-    }
-
-    /// An idle upstream connection was used again.
-    pub fn pool_reused(&self) {
-        bump(&self.reused);
-    }
-
-    /// A request was sent again.
-    pub fn retried(&self) {
-        bump(&self.retries);
-    }
-
-    /// A connection's task panicked.
-    pub fn panicked(&self) {
-        bump(&self.panics);
-    }
-
-    fn take(&self, net: &Net, pools: &Pools) -> ShardCounters {
-        let stats = net.stats();
-        let exhausted_before = self.exhausted_before.replace(stats.buffers_exhausted);
-        ShardCounters {
-            connections: self.connections.get(),
-            accepted: self.accepted.take(),
-            rejected: self.rejected.take(),
-            pool_idle: pools.idle_count() as u64,
-            pool_opened: self.opened.take(),
-            pool_reused: self.reused.take(),
-            retries: self.retries.take(),
-            panics: self.panics.take(),
-            buffers_exhausted: stats.buffers_exhausted - exhausted_before,
-            buffers: stats.buffers as u64,
-            buffers_lent: stats.buffers_lent as u64,
-        }
-    }
-}
-
-/// A client connection that is open.
-pub struct OpenConnection(Rc<Shard>);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        let connections = &self.0.counters.connections;
-        connections.set(connections.get() - 1);
     }
 }

@@ -3,7 +3,7 @@
 //! What would leave a service less protected than its configuration says is refused, at start and at a reload; what is
 //! only not recorded is warned of. Each line here goes when the feature comes.
 
-use coregate_config::checked::{AccessLogPath, Control, Gateway, ListenerProtocol};
+use coregate_config::checked::{AccessLogPath, Control, Gateway, LimitScope, ListenerProtocol};
 
 /// What cannot be run: key, and what would be right. Empty = all of it can.
 pub fn refused(gateway: &Gateway) -> Vec<String> {
@@ -31,9 +31,9 @@ pub fn refused(gateway: &Gateway) -> Vec<String> {
                 "service \"{name}\": this build does not know tenants; remove access.require_tenant"
             ));
         }
-        if service.limits.service.is_some() || service.limits.per_client_ip.is_some() {
+        if service.limits.scope == LimitScope::Cluster {
             refused.push(format!(
-                "service \"{name}\": this build does not limit rates; remove [services.limits]"
+                "service \"{name}\": this build limits for this process alone; use scope = \"process\""
             ));
         }
     }
@@ -65,10 +65,10 @@ mod tests {
         let gateway = parsed(
             "[[listeners]]\nname = \"web\"\naddress = \"127.0.0.1:1\"\nprotocol = \"http\"\nproxy_protocol = true\n\
              [[services]]\nname = \"a\"\n[[services.routes]]\npath_prefix = \"/\"\n\
-             [services.limits]\nrequests_per_second = 5\n[services.access]\nrequire_tenant = true\n",
+             [services.access]\nrequire_tenant = true\n",
         );
         let refused = refused(&gateway).join("\n");
-        for key in ["proxy_protocol", "[services.limits]", "access.require_tenant"] {
+        for key in ["proxy_protocol", "access.require_tenant"] {
             assert!(refused.contains(key), "{refused}");
         }
     }

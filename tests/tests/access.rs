@@ -45,12 +45,12 @@ fn behind_a_trusted_proxy_the_real_client_counts() {
 #[test]
 fn what_this_build_cannot_enforce_is_refused_at_start_and_at_a_reload() {
     let origin = Origin::named("a");
-    let limited = || service("site").route("/").node(&origin).with("limits.requests_per_second = 5");
-    let refused = Gateway::with(limited()).start_and_finish();
+    let proxied = || Gateway::before(&origin).listener("proxy_protocol = true");
+    let refused = proxied().start_and_finish();
     assert_eq!(refused.code, Some(1), "{}", refused.output);
-    assert!(refused.output.contains("does not limit rates"), "{}", refused.output);
+    assert!(refused.output.contains("does not read PROXY headers"), "{}", refused.output);
     let gateway = Gateway::before(&origin).start();
-    gateway.reload(&Gateway::with(limited()));
-    gateway.expect_output("does not limit rates");
+    gateway.reload(&proxied());
+    gateway.expect_output("does not read PROXY headers");
     gateway.get("/").expect(200, "a");
 }

@@ -21,7 +21,7 @@ use super::listeners::{self, OpenListener};
 use super::reload::{self, Held, LoadError, Loaded, Watch};
 use super::resolve::{self, Addresses};
 use super::shards::{self, Seed, Shards};
-use super::snapshot::{self, Snapshot};
+use super::snapshot::{self, Process, Snapshot};
 use super::{Event, health_checks};
 use crate::boot::{Boot, Source};
 use crate::clock;
@@ -119,7 +119,14 @@ impl Engine {
         let mut flow = Flow::new(seats.len(), gateway.stats.interval, now);
         flow.retain(gateway.services.iter().map(|service| Arc::clone(&service.name)));
         let gateway = Arc::new(gateway);
-        let snapshot = Arc::new(Snapshot::compile(1, gateway, &addresses, |_, _| true, None));
+        let snapshot = Arc::new(Snapshot::compile(
+            1,
+            gateway,
+            &addresses,
+            |_, _| true,
+            Process { shards: seats.len(), now },
+            None,
+        ));
         let held = listeners.iter().map(as_held).collect();
         log_listeners(&listeners);
         let shards = Shards::spawn(Seed {
@@ -369,8 +376,15 @@ impl Engine {
         let checker = &self.checker;
         let is_live = |service: &str, node| checker.is_live(service, node);
         let revision = self.snapshot.revision + 1;
-        self.snapshot =
-            Arc::new(Snapshot::compile(revision, gateway, &self.addresses, is_live, Some(&self.snapshot)));
+        let process = Process { shards: self.shards.count(), now };
+        self.snapshot = Arc::new(Snapshot::compile(
+            revision,
+            gateway,
+            &self.addresses,
+            is_live,
+            process,
+            Some(&self.snapshot),
+        ));
         self.shards.send_snapshot(&self.snapshot, shards::deal(opened, self.shards.count()));
         debug!(revision, "configuration sent to the shards");
     }

@@ -1,17 +1,21 @@
 //! A snapshot: the dynamic configuration compiled once on the control thread, immutable, shared by all shards.
 //!
 //! Input: a checked [`Gateway`] and the resolved addresses of its nodes. Output: [`Snapshot`]. A shard makes its own
-//! state (balancers, pools, counters) from it and keeps what belongs to nodes and services that stayed.
+//! state (balancers, pools, counters, leases) from it and keeps what belongs to nodes and services that stayed. What
+//! limits have given out already stays given out: buckets, quotas and the table of clients go on in the next snapshot.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
-use coregate_config::checked::{Gateway, Service};
+use coregate_config::checked::{Gateway, Rate, Service, Tenant};
 
 use crate::access::{AccessList, IpSet};
 use crate::http::headers::Rules;
+use crate::limit::{Bucket, ClientLimit, ClientTable, DayQuota};
 use crate::route::RouteTable;
 
 use super::resolve::Addresses;
@@ -27,8 +31,21 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// Parallel to `gateway.services`.
     pub services: Vec<Arc<ServicePlan>>,
+    /// Parallel to `gateway.tenants`.
+    pub tenants: Vec<Arc<TenantPlan>>,
+    /// The buckets of clients; `None` until a service first limits them.
+    pub clients: Option<Arc<ClientTable>>,
     /// Whose forwarding fields are believed.
     pub trusted_proxies: IpSet,
+}
+
+/// What a snapshot is compiled with, beside the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Process {
+    /// Shards that share its limits.
+    pub shards: usize,
+    /// When it is compiled.
+    pub now: Instant,
 }
 
 /// One service, compiled.
@@ -40,8 +57,25 @@ pub struct ServicePlan {
     pub rules: Rules,
     /// Whose requests it takes.
     pub access: AccessList,
+    /// Its rate.
+    pub rate: Option<Arc<Bucket>>,
+    /// The rate of each of its clients.
+    pub client_rate: Option<ClientLimit>,
     /// Enabled nodes whose address is known.
     pub nodes: Vec<NodePlan>,
+}
+
+/// One tenant, compiled.
+#[derive(Debug)]
+pub struct TenantPlan {
+    /// What it was compiled from.
+    pub config: Tenant,
+    /// Where it may call from.
+    pub access: AccessList,
+    /// Its rate.
+    pub rate: Option<Arc<Bucket>>,
+    /// Its requests a day.
+    pub day: Option<Arc<DayQuota>>,
 }
 
 /// One node, resolved.
@@ -77,8 +111,11 @@ impl Snapshot {
         gateway: Arc<Gateway>,
         addresses: &Addresses,
         is_live: impl Fn(&str, SocketAddr) -> bool,
+        process: Process,
         previous: Option<&Self>,
     ) -> Self {
+        let Process { shards, now } = process;
+        let buckets = previous.map(Self::buckets).unwrap_or_default();
         let shared = previous.map(Self::shared).unwrap_or_default();
         let plan = |service: &Service| {
             let node = |(address, weight)| NodePlan {
@@ -91,16 +128,34 @@ impl Snapshot {
                 config: service.clone(),
                 rules: Rules::from(&service.headers),
                 access: AccessList::build(&service.access.allow, &service.access.deny),
+                rate: service
+                    .limits
+                    .service
+                    .map(|rate| Bucket::renew(buckets.get(&*service.name).copied(), rate, shards, now)),
+                client_rate: service
+                    .limits
+                    .per_client_ip
+                    .map(|rate| ClientLimit::new(key(&service.name), rate)),
                 nodes: service_nodes(service, addresses).into_iter().map(node).collect(),
             })
         };
+        let clients = previous.and_then(|previous| previous.clients.clone()).or_else(|| {
+            let wanted = gateway.services.iter().any(|service| service.limits.per_client_ip.is_some());
+            wanted.then(|| Arc::new(ClientTable::new(gateway.server.client_limit_entries, now)))
+        });
         Self {
             revision,
+            tenants: compile_tenants(&gateway.tenants, process, previous),
+            clients,
             routes: RouteTable::build(&gateway.services),
             services: gateway.services.iter().map(plan).collect(),
             trusted_proxies: IpSet::build(&gateway.server.trusted_proxies),
             gateway,
         }
+    }
+
+    fn buckets(&self) -> HashMap<&str, &Arc<Bucket>> {
+        self.services.iter().filter_map(|plan| Some((&*plan.config.name, plan.rate.as_ref()?))).collect()
     }
 
     fn shared(&self) -> HashMap<NodeKey<'_>, &Arc<NodeShared>> {
@@ -109,6 +164,38 @@ impl Snapshot {
             .flat_map(|plan| plan.nodes.iter().map(|node| ((&*plan.config.name, node.address), &node.shared)))
             .collect()
     }
+}
+
+fn compile_tenants(
+    tenants: &[Tenant],
+    process: Process,
+    previous: Option<&Snapshot>,
+) -> Vec<Arc<TenantPlan>> {
+    let before = previous.map(|previous| previous.tenants.as_slice()).unwrap_or_default();
+    let before: HashMap<&str, &Arc<TenantPlan>> =
+        before.iter().map(|plan| (&*plan.config.app_id, plan)).collect();
+    let plan = |tenant: &Tenant| match before.get(&*tenant.app_id) {
+        Some(&old) if old.config == *tenant => old.clone(),
+        old => Arc::new(TenantPlan {
+            config: tenant.clone(),
+            access: AccessList::build(&tenant.allow, &[]),
+            rate: tenant.requests_per_second.map(|per_second| {
+                // A bucket must hold the one token that a request takes.
+                let rate = Rate { requests_per_second: per_second, burst: per_second.max(1.0) };
+                let old = old.and_then(|old| old.rate.as_ref());
+                Bucket::renew(old, rate, process.shards, process.now)
+            }),
+            day: tenant
+                .requests_per_day
+                .map(|limit| DayQuota::renew(old.and_then(|old| old.day.as_ref()), limit, process.shards)),
+        }),
+    };
+    tenants.iter().map(plan).collect()
+}
+
+/// What a service's clients are told apart by from those of others, for as long as its name stays.
+fn key(service: &str) -> u64 {
+    foldhash::fast::FixedState::default().hash_one(service)
 }
 
 /// The addresses of a service's enabled nodes with their weights, in the order of the configuration. None for a
@@ -133,6 +220,10 @@ mod tests {
         Arc::new(coregate_config::parse_toml(&toml, "test").unwrap())
     }
 
+    fn process() -> Process {
+        Process { shards: 1, now: crate::clock::read() }
+    }
+
     fn node(port: u16) -> String {
         format!("[[services.nodes]]\naddress = \"10.0.0.1:{port}\"\nweight = {port}\n")
     }
@@ -144,7 +235,14 @@ mod tests {
     #[test]
     fn a_node_that_stays_keeps_its_counters() {
         let compile = |revision, nodes: &str, previous: Option<&Snapshot>| {
-            Snapshot::compile(revision, gateway(nodes), &Addresses::default(), |_, _| true, previous)
+            Snapshot::compile(
+                revision,
+                gateway(nodes),
+                &Addresses::default(),
+                |_, _| true,
+                process(),
+                previous,
+            )
         };
         let one = compile(1, &(node(1) + &node(2)), None);
         one.services[0].nodes[1].shared.connections.store(7, Ordering::Relaxed);
@@ -165,7 +263,14 @@ mod tests {
         let gateway = gateway(&nodes);
         let mut addresses = Addresses::default();
         let compile = |addresses: &Addresses| {
-            Snapshot::compile(1, Arc::clone(&gateway), addresses, |_, address| address.port() != 3, None)
+            Snapshot::compile(
+                1,
+                Arc::clone(&gateway),
+                addresses,
+                |_, address| address.port() != 3,
+                process(),
+                None,
+            )
         };
         assert_eq!(ports(&compile(&addresses)), [1, 3]);
         assert_eq!(

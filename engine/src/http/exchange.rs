@@ -1,25 +1,27 @@
 //! One exchange: a request, its answer, and the stages between, wired once.
 //!
-//! [`decide`] takes a request head through the stages that only look at it: route, access, limits of the body, headers. It is
+//! [`decide`] takes a request head through the stages that only look at it: route, admission, headers. It is
 //! synchronous, so that the head may be borrowed from a receive buffer. [`carry`] then moves the bytes: balance, pool,
 //! upstream, relay. Whoever calls them makes a head, a [`Source`] for the request's body and a [`ResponseSink`] for the
-//! answer out of its protocol, and accounts for the [`Outcome`].
+//! answer out of its protocol, and ends the [`Record`] with the [`Outcome`].
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::account::Phase;
+use crate::admission;
 use crate::error::Error;
 use crate::http::body::{BodyError, BodyFraming};
 use crate::http::h1_body::{Incoming, Upload};
 use crate::http::h1_response::{self, Head};
 use crate::http::head::{Method, RequestHead, RequestMeta, ResponseHead, ResponseMeta};
 use crate::http::headers::{self, Hop, RequestOut, Rules};
+use crate::http::record::Record;
 use crate::http::target;
 use crate::http::upgrade;
 use crate::limits::INTERIM_ANSWERS_MAX;
@@ -84,9 +86,12 @@ pub struct Outcome {
     pub phase: Phase,
     /// From the request sent to the answer's last byte; zero if no upstream was asked.
     pub upstream: Duration,
+    /// The node that was asked last.
+    pub node: Option<SocketAddr>,
 }
 
-/// Takes a request head through the stages that look at it alone.
+/// Takes a request head through the stages that look at it alone. What they find out goes into the record, also when
+/// the request is refused.
 ///
 /// # Errors
 /// Why it is refused.
@@ -96,10 +101,11 @@ pub fn decide(
     head: &RequestHead,
     meta: &RequestMeta,
     request_id: &str,
+    record: &mut Record,
 ) -> Result<Plan, Error> {
     let live = shard.live();
     let trusted = live.snapshot.trusted_proxies.contains(origin.peer);
-    let client =
+    record.client =
         headers::real_client(origin.peer, |ip| live.snapshot.trusted_proxies.contains(ip), head.fields);
 
     let mut scratch = String::new();
@@ -111,10 +117,9 @@ pub fn decide(
         Lookup::NotFound => return Err(Error::NoRoute),
     };
     let service = live.services[found.service as usize].clone();
+    record.service = Some(service.clone());
     let config = &service.plan.config;
-    if !service.plan.access.permits(client) {
-        return Err(Error::IpDenied);
-    }
+    admission::admit(shard, &service, record)?;
     let route = &config.routes[found.route as usize];
     if let BodyFraming::Length(bytes) = meta.body
         && bytes > body_bytes_max(&service)
@@ -150,7 +155,7 @@ pub fn decide(
         request,
         framing: meta.body,
         method: meta.method,
-        client,
+        client: record.client,
         expect_continue: meta.expect_continue,
         upgrade: meta.upgrade,
         service,
@@ -185,7 +190,7 @@ pub async fn carry<R: Source, K: ResponseSink>(
         // What has come with the head goes with the head.
         match fill(source, &mut upload) {
             Ok(progress) => whole = progress == Progress::Ended,
-            Err(error) => return Outcome::failed(upload_error(error), Phase::RequestBody),
+            Err(error) => return Outcome::new(Some(upload_error(error)), Phase::RequestBody),
         }
     }
     let moved = Cell::new(shard.net.now());
@@ -194,7 +199,7 @@ pub async fn carry<R: Source, K: ResponseSink>(
     loop {
         let lease = match upstream::obtain(shard, &service, client, &mut tried, fresh, &timers.down).await {
             Ok(lease) => lease,
-            Err(error) => return Outcome::failed(error, Phase::Connect),
+            Err(error) => return Outcome::new(Some(error), Phase::Connect),
         };
         let Lease { mut connection, node, reused } = lease;
         let sent_at = shard.net.now();
@@ -237,21 +242,23 @@ pub async fn carry<R: Source, K: ResponseSink>(
             Err(failure) => Err((failure.error, failure.phase)),
         };
         let upstream = shard.net.now() - sent_at;
+        let node_address = Some(service.plan.nodes[node].address);
         return match result {
-            Ok(()) => Outcome { error: None, phase: Phase::Complete, upstream },
+            Ok(()) => Outcome { error: None, phase: Phase::Complete, upstream, node: node_address },
             Err((error, phase)) => {
                 if service.pools[node].wake_one() {
                     shard.net.hurry();
                 }
-                Outcome { error: Some(error), phase, upstream }
+                Outcome { error: Some(error), phase, upstream, node: node_address }
             }
         };
     }
 }
 
 impl Outcome {
-    fn failed(error: Error, phase: Phase) -> Self {
-        Self { error: Some(error), phase, upstream: Duration::ZERO }
+    /// Of an exchange that asked no upstream.
+    pub fn new(error: Option<Error>, phase: Phase) -> Self {
+        Self { error, phase, upstream: Duration::ZERO, node: None }
     }
 }
 

@@ -10,12 +10,12 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coregate_config::checked::Listener;
 use futures_lite::FutureExt;
 
-use crate::account::{Cause, Ending, LimitSet, Phase};
+use crate::account::Phase;
 use crate::answer::Answer;
 use crate::error::Error;
 use crate::http::body::BodyFraming;
@@ -24,10 +24,11 @@ use crate::http::h1_body::Incoming;
 use crate::http::h1_responder::Responder;
 use crate::http::head::{FIELDS_MAX, HeadLimits, Method, Version, has_head_end, parse_request, request_meta};
 use crate::http::inbox::Inbox;
+use crate::http::record::{Moved, Record};
 use crate::limits::{DRAIN_GRACE, LINGER, LINGER_BYTES_MAX, TARGET_BYTES_MAX};
 use crate::net::{Chunk, Elapsed, Socket};
 use crate::request_id::RequestId;
-use crate::shard::{ListenerState, ServiceState, Shard};
+use crate::shard::{ListenerState, Shard};
 
 /// Serves one connection to its end.
 pub async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>, peer: SocketAddr) {
@@ -107,6 +108,15 @@ struct Decided {
     verdict: Verdict,
 }
 
+/// A request that is answered by the gateway, as far as it is known.
+struct Refused<'a> {
+    id: &'a RequestId,
+    method: Method,
+    head_bytes: usize,
+    /// The connection can carry another.
+    keep: bool,
+}
+
 enum Verdict {
     Forward(Plan),
     /// Answered by the gateway itself.
@@ -159,34 +169,26 @@ impl Client<'_> {
 
     /// Reads, carries and accounts for one request.
     async fn request(&mut self) -> Next {
-        let started = self.shard.net.now();
-        let decided = match self.head(started).await {
+        let mut record = Record::new(self.shard.net.now(), self.origin.peer);
+        let decided = match self.head(&mut record).await {
             Ok(decided) => decided,
             Err((error, head_bytes)) => {
-                let outcome =
-                    Outcome { error: Some(error), phase: Phase::RequestHead, upstream: Default::default() };
+                let outcome = Outcome::new(Some(error), Phase::RequestHead);
                 let id = self.shard.request_ids.next(None);
-                return Box::pin(self.refuse(&outcome, &id, started, head_bytes, Method::Get, false, None))
-                    .await;
+                let refused = Refused { id: &id, method: Method::Get, head_bytes, keep: false };
+                return Box::pin(self.refuse(&record, &outcome, refused)).await;
             }
         };
         let Decided { version, method, framing, keep_alive, request_id, head_bytes, verdict } = decided;
+        let bodiless = keep_alive && framing == BodyFraming::None;
         let plan = match verdict {
             Verdict::Forward(plan) => plan,
-            Verdict::Options => {
-                return Box::pin(self.options(
-                    started,
-                    head_bytes,
-                    keep_alive && framing == BodyFraming::None,
-                ))
-                .await;
-            }
+            Verdict::Options => return Box::pin(self.options(&record, head_bytes, bodiless)).await,
             Verdict::Refuse(error) => {
-                let outcome =
-                    Outcome { error: Some(error), phase: Phase::Decide, upstream: Default::default() };
-                let keep = keep_alive && framing == BodyFraming::None && !self.shard.draining();
-                return Box::pin(self.refuse(&outcome, &request_id, started, head_bytes, method, keep, None))
-                    .await;
+                let outcome = Outcome::new(Some(error), Phase::Decide);
+                let keep = bodiless && !self.shard.draining();
+                let refused = Refused { id: &request_id, method, head_bytes, keep };
+                return Box::pin(self.refuse(&record, &outcome, refused)).await;
             }
         };
         let service = plan.service.clone();
@@ -196,24 +198,16 @@ impl Client<'_> {
         let (whole, bytes_in) = (body.is_done(), head_bytes as u64 + body.bytes());
         if outcome.error.is_some() {
             if self.written.get() {
-                self.account(
-                    Some(&service),
-                    &outcome,
-                    responder.status(),
-                    bytes_in,
-                    responder.bytes(),
-                    started,
-                );
+                record.end(self.shard, &outcome, responder.moved(bytes_in));
                 // The client must not take the answer for whole.
                 self.socket.reset_on_close();
                 return Next::Close;
             }
             let keep = keep_alive && whole && !self.shard.draining();
-            let service = Some(&service);
-            return Box::pin(self.refuse(&outcome, &request_id, started, head_bytes, method, keep, service))
-                .await;
+            let refused = Refused { id: &request_id, method, head_bytes, keep };
+            return Box::pin(self.refuse(&record, &outcome, refused)).await;
         }
-        self.account(Some(&service), &outcome, responder.status(), bytes_in, responder.bytes(), started);
+        record.end(self.shard, &outcome, responder.moved(bytes_in));
         match (responder.keeps_alive(), whole) {
             (true, true) => Next::Request,
             (_, false) => Next::Linger,
@@ -223,12 +217,12 @@ impl Client<'_> {
     }
 
     /// Reads a request head and decides on it.
-    async fn head(&mut self, started: Instant) -> Result<Decided, (Error, usize)> {
+    async fn head(&mut self, record: &mut Record) -> Result<Decided, (Error, usize)> {
         let timer = &self.timers.up;
-        timer.set(started + self.listener.header_timeout);
+        timer.set(record.started + self.listener.header_timeout);
         let mut parsed = 0;
         loop {
-            if let Some(decided) = self.try_head(&mut parsed) {
+            if let Some(decided) = self.try_head(&mut parsed, record) {
                 return decided.map_err(|error| (error, self.inbox.bytes().len()));
             }
             self.inbox.gather();
@@ -243,7 +237,7 @@ impl Client<'_> {
 
     /// Decides on the head in the inbox and takes it off; `None` if it is not whole. `parsed` = bytes that have been
     /// looked at in vain.
-    fn try_head(&mut self, parsed: &mut usize) -> Option<Result<Decided, Error>> {
+    fn try_head(&mut self, parsed: &mut usize, record: &mut Record) -> Option<Result<Decided, Error>> {
         let limits = HeadLimits {
             bytes_max: self.listener.max_header_bytes,
             target_bytes_max: TARGET_BYTES_MAX,
@@ -272,7 +266,7 @@ impl Client<'_> {
         let verdict = if exchange::asks_the_gateway(&meta) {
             Verdict::Options
         } else {
-            match exchange::decide(self.shard, &self.origin, &head, &meta, request_id.as_str()) {
+            match exchange::decide(self.shard, &self.origin, &head, &meta, request_id.as_str(), record) {
                 Ok(plan) => Verdict::Forward(plan),
                 Err(error) => Verdict::Refuse(error),
             }
@@ -292,18 +286,9 @@ impl Client<'_> {
     }
 
     /// Answers a request that failed before anything of an answer was written.
-    #[allow(clippy::too_many_arguments)]
-    async fn refuse(
-        &self,
-        outcome: &Outcome,
-        request_id: &RequestId,
-        started: Instant,
-        head_bytes: usize,
-        method: Method,
-        keep: bool,
-        service: Option<&Rc<ServiceState>>,
-    ) -> Next {
-        let answer = outcome.error.as_ref().and_then(|error| Answer::to(error, request_id.as_str()));
+    async fn refuse(&self, record: &Record, outcome: &Outcome, refused: Refused<'_>) -> Next {
+        let Refused { id, method, head_bytes, keep } = refused;
+        let answer = outcome.error.as_ref().and_then(|error| Answer::to(error, id.as_str()));
         let (mut status, mut bytes_out) = (0, 0);
         if let Some(answer) = answer {
             let mut out = self.shard.net.outgoing();
@@ -314,7 +299,7 @@ impl Client<'_> {
                 status = 0;
             }
         }
-        self.account(service, outcome, status, head_bytes as u64, bytes_out, started);
+        record.end(self.shard, outcome, Moved { status, bytes_in: head_bytes as u64, bytes_out });
         match (status, keep) {
             (0, _) => Next::Close,
             (_, true) => Next::Request,
@@ -323,7 +308,7 @@ impl Client<'_> {
     }
 
     /// Answers `OPTIONS *`.
-    async fn options(&mut self, started: Instant, head_bytes: usize, keep: bool) -> Next {
+    async fn options(&mut self, record: &Record, head_bytes: usize, keep: bool) -> Next {
         let keep = keep && !self.shard.draining();
         let mut out = self.shard.net.outgoing();
         Answer::to_options().write_h1(out.bytes(), false, !keep);
@@ -331,49 +316,24 @@ impl Client<'_> {
         if self.socket.post(out).await.is_err() {
             return Next::Close;
         }
-        let outcome = Outcome { error: None, phase: Phase::Complete, upstream: Default::default() };
-        self.account(None, &outcome, 204, head_bytes as u64, bytes_out, started);
+        let moved = Moved { status: 204, bytes_in: head_bytes as u64, bytes_out };
+        record.end(self.shard, &Outcome::new(None, Phase::Complete), moved);
         if keep { Next::Request } else { Next::Linger }
     }
 
     /// Answers a request whose task panicked, if nothing was answered yet.
     async fn panicked(&mut self) -> Next {
         self.shard.counters.panicked();
-        let now = self.shard.net.now();
-        let outcome =
-            Outcome { error: Some(Error::Panicked), phase: Phase::Decide, upstream: Default::default() };
+        let record = Record::new(self.shard.net.now(), self.origin.peer);
+        let outcome = Outcome::new(Some(Error::Panicked), Phase::Decide);
         if self.written.get() {
-            self.account(None, &outcome, 0, 0, 0, now);
+            record.end(self.shard, &outcome, Moved::default());
             self.socket.reset_on_close();
             return Next::Close;
         }
         let id = self.shard.request_ids.next(None);
-        self.refuse(&outcome, &id, now, 0, Method::Get, false, None).await
-    }
-
-    fn account(
-        &self,
-        service: Option<&Rc<ServiceState>>,
-        outcome: &Outcome,
-        status: u16,
-        bytes_in: u64,
-        bytes_out: u64,
-        started: Instant,
-    ) {
-        let total = self.shard.net.now() - started;
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let ending = Ending {
-            cause: outcome.error.as_ref().map_or(Cause::Done, Error::cause),
-            phase: outcome.phase,
-            status,
-            bytes_in,
-            bytes_out,
-            total_us: micros(total),
-            upstream_us: micros(outcome.upstream),
-            limited: None,
-            observed: LimitSet::default(),
-        };
-        self.shard.account(service, &ending);
+        let refused = Refused { id: &id, method: Method::Get, head_bytes: 0, keep: false };
+        self.refuse(&record, &outcome, refused).await
     }
 
     /// Waits until the answer is sent; whether it was.

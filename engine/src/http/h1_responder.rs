@@ -9,6 +9,7 @@ use crate::http::exchange::ResponseSink;
 use crate::http::h1_body::{frame, frame_end};
 use crate::http::head::{ResponseHead, ResponseMeta, Version};
 use crate::http::headers::{ConnectionOut, ResponseOut, Rules, write_response};
+use crate::http::record::Moved;
 use crate::net::{Chunk, Outgoing, Socket};
 use crate::relay::Sink;
 use crate::shard::Shard;
@@ -41,14 +42,9 @@ impl<'a> Responder<'a> {
         Self { shard, socket, written, out, framing, version, keep_alive, status: 0, bytes: 0 }
     }
 
-    /// Status that was written; 0 = none yet.
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// Bytes sent.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
+    /// What was sent, for an exchange that has received so much. Status 0 = none was written.
+    pub fn moved(&self, bytes_in: u64) -> Moved {
+        Moved { status: self.status, bytes_in, bytes_out: self.bytes }
     }
 
     /// Whether the connection may carry another request after this answer.

@@ -9,6 +9,7 @@ pub mod h1_response;
 pub mod head;
 pub mod headers;
 pub mod inbox;
+pub mod record;
 pub mod syntax;
 pub mod target;
 pub mod upgrade;

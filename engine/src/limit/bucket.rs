@@ -12,6 +12,7 @@ use super::{Decision, LEASE_IDLE, Quota};
 /// A token bucket that all shards share.
 #[derive(Debug)]
 pub struct Bucket {
+    rate: Rate,
     pace: Pace,
     /// Tokens that a shard takes at a time.
     batch: u32,
@@ -25,7 +26,16 @@ impl Bucket {
     /// A full bucket, to be leased from by this many shards.
     pub fn new(rate: Rate, shards: usize, now: Instant) -> Bucket {
         let pace = Pace::new(rate);
-        Bucket { pace, batch: pace.batch(shards), made: now, full_at_ns: AtomicU64::new(0) }
+        Bucket { rate, pace, batch: pace.batch(shards), made: now, full_at_ns: AtomicU64::new(0) }
+    }
+
+    /// The bucket of a limit that was `old` before: the same if its rate is.
+    pub fn renew(old: Option<&Arc<Bucket>>, rate: Rate, shards: usize, now: Instant) -> Arc<Bucket> {
+        match old {
+            Some(old) if old.rate == rate => old.clone(),
+            Some(old) => Arc::new(Bucket::replacing(old, rate, shards, now)),
+            None => Arc::new(Bucket::new(rate, shards, now)),
+        }
     }
 
     /// A bucket with the tokens of `old`, as far as they fit: for a limit whose rate was changed.
@@ -83,6 +93,11 @@ impl Lease {
         self.tokens = self.tokens.saturating_sub(1);
         self.spent = now;
         Decision::Admit
+    }
+
+    /// Whether it has tokens that could flow back.
+    pub fn holds(&self) -> bool {
+        self.tokens > 0
     }
 
     /// Gives back what an idle shard holds. To be called every [`LEASE_IDLE`] or so.

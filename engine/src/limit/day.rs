@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Decision, LEASE_IDLE, Quota};
 
@@ -42,6 +42,27 @@ impl DayQuota {
     pub fn new(limit: u64, shards: usize, number: u32, used: u64) -> DayQuota {
         let state = AtomicU64::new(pack(day_of(number), used));
         DayQuota { limit: limit.min(USED_MAX), shards: shards.max(1) as u64, state }
+    }
+
+    /// The quota of a limit that was `old` before: what is used of it stays used.
+    pub fn renew(old: Option<&Arc<DayQuota>>, limit: u64, shards: usize) -> Arc<DayQuota> {
+        match old {
+            Some(old) if old.limit == limit.min(USED_MAX) => old.clone(),
+            Some(old) => {
+                let (day, used) = unpack(old.state.load(Ordering::Relaxed));
+                Arc::new(DayQuota::new(limit, shards, u32::try_from(day).unwrap_or(0), used))
+            }
+            None => Arc::new(DayQuota::new(limit, shards, 0, 0)),
+        }
+    }
+
+    /// Learns that at least so many are used on day `number`: by other processes, or before a restart.
+    pub fn learn(&self, number: u32, used: u64) {
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seen| {
+            let (day, known) = unpack(seen);
+            let newer = day_of(number) > day || (day_of(number) == day && used > known);
+            newer.then(|| pack(day_of(number), used))
+        });
     }
 
     /// How many are used, or leased by shards, on day `number`.
@@ -121,6 +142,11 @@ impl DayLease {
         Decision::Admit
     }
 
+    /// Whether it has requests that could flow back.
+    pub fn holds(&self) -> bool {
+        self.left > 0
+    }
+
     /// Gives back what an idle shard holds. To be called every [`LEASE_IDLE`] or so.
     pub fn flow_back(&mut self, now: Instant) {
         if self.left > 0 && now.saturating_duration_since(self.used) >= LEASE_IDLE {
@@ -132,7 +158,8 @@ impl DayLease {
     pub fn quota(&self, day: Day, now: Instant) -> Quota {
         let held = if self.day == day_of(day.number) { self.left } else { 0 };
         let remaining = self.quota.limit.saturating_sub(self.quota.used(day.number)) + held;
-        Quota { limit: self.quota.limit, remaining, reset: day.ends.saturating_duration_since(now) }
+        let reset = day.ends.saturating_duration_since(now);
+        Quota { limit: self.quota.limit, remaining, reset, window: Duration::from_secs(86_400) }
     }
 
     fn give_back(&mut self) {

@@ -76,7 +76,12 @@ impl Pace {
     pub(super) fn quota(&self, full_at_ns: u64, held: u32, now_ns: u64) -> Quota {
         let there = self.available(full_at_ns, now_ns) as u64;
         let reset = Duration::from_nanos(full_at_ns.saturating_sub(now_ns));
-        Quota { limit: self.burst, remaining: there.saturating_add(u64::from(held)).min(self.burst), reset }
+        Quota {
+            limit: self.burst,
+            remaining: there.saturating_add(u64::from(held)).min(self.burst),
+            reset,
+            window: Duration::from_nanos(self.full_ns),
+        }
     }
 
     /// The batch that `shards` shards may each hold: together less than 1% of a second's tokens, or one at a time.

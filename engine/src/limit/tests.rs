@@ -229,13 +229,14 @@ fn threads_share_a_bucket() {
 fn refusals_say_when_to_come_again() {
     let start = crate::clock::read();
     let mut lease = Lease::new(Arc::new(Bucket::new(rate(2.0, 3.0), 1, start)), start);
-    assert_eq!(lease.quota(start), Quota { limit: 3, remaining: 3, reset: Duration::ZERO });
+    let window = millis(1500);
+    assert_eq!(lease.quota(start), Quota { limit: 3, remaining: 3, reset: Duration::ZERO, window });
     for _ in 0..3 {
         assert_eq!(lease.admit(start), Decision::Admit);
     }
     assert_eq!(lease.admit(start), Decision::Refuse { retry_after: millis(500) });
     assert_eq!(lease.admit(start + millis(100)), Decision::Refuse { retry_after: millis(400) });
-    assert_eq!(lease.quota(start), Quota { limit: 3, remaining: 0, reset: millis(1500) });
+    assert_eq!(lease.quota(start), Quota { limit: 3, remaining: 0, reset: millis(1500), window });
     assert_eq!(lease.admit(start + millis(499)), Decision::Refuse { retry_after: millis(1) });
     assert_eq!(lease.admit(start + millis(500)), Decision::Admit);
     assert_ne!(lease.admit(start + millis(500)), Decision::Admit);

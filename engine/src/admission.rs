@@ -1,0 +1,80 @@
+//! Admission: whether a request that has found its service may go on. The checks between *route* and *balance*, wired
+//! once for HTTP and for TCP.
+//!
+//! Input: the service, the client and what it presents. Output: nothing, or the [`Error`] to answer with; what is found
+//! out on the way (the tenant, limits that only observe) goes into the [`Record`].
+//!
+//! The order is fixed: the service's address lists, the client's limit, the tenant and its own address list, the
+//! tenant's limits, the service's limit. What can be told from an address alone comes first, and an abuser is stopped
+//! before it drains the bucket that all others share. Each limit that admits has given a token away, also when a later
+//! one refuses. A limit in observe mode notes what it would have refused and refuses nothing.
+
+use std::time::Instant;
+
+use coregate_config::checked::LimitMode;
+
+use crate::account::LimitKind;
+use crate::error::{Error, Limited};
+use crate::http::record::Record;
+use crate::limit::{Decision, Quota};
+use crate::shard::{ServiceState, Shard};
+
+/// Checks a request of a client that need not be a tenant.
+///
+/// # Errors
+/// Why it is refused.
+pub fn admit(shard: &Shard, service: &ServiceState, record: &mut Record) -> Result<(), Error> {
+    let now = shard.net.now();
+    address(service, record)?;
+    client_limit(shard, service, record, now)?;
+    service_limit(shard, service, record, now)
+}
+
+fn address(service: &ServiceState, record: &Record) -> Result<(), Error> {
+    if service.plan.access.permits(record.client) { Ok(()) } else { Err(Error::IpDenied) }
+}
+
+fn client_limit(
+    shard: &Shard,
+    service: &ServiceState,
+    record: &mut Record,
+    now: Instant,
+) -> Result<(), Error> {
+    let Some(limit) = &service.plan.client_rate else { return Ok(()) };
+    let live = shard.live();
+    let Some(clients) = &live.snapshot.clients else { return Ok(()) };
+    let client = record.client;
+    let decision = clients.admit(limit, client, now);
+    let mode = service.plan.config.limits.per_client_ip_mode;
+    obey(decision, LimitKind::Client, mode, record, || clients.quota(limit, client, now))
+}
+
+fn service_limit(
+    shard: &Shard,
+    service: &ServiceState,
+    record: &mut Record,
+    now: Instant,
+) -> Result<(), Error> {
+    let Some(rate) = &service.rate else { return Ok(()) };
+    let decision = rate.admit(&shard.leases, now);
+    obey(decision, LimitKind::Service, service.plan.config.limits.service_mode, record, || rate.quota(now))
+}
+
+fn obey(
+    decision: Decision,
+    kind: LimitKind,
+    mode: LimitMode,
+    record: &mut Record,
+    quota: impl FnOnce() -> Quota,
+) -> Result<(), Error> {
+    match (decision, mode) {
+        (Decision::Admit, _) => Ok(()),
+        (Decision::Refuse { .. }, LimitMode::Observe) => {
+            record.observed.add(kind);
+            Ok(())
+        }
+        (Decision::Refuse { retry_after }, LimitMode::Enforce) => {
+            Err(Error::Limited(Box::new(Limited { kind, retry_after, quota: quota() })))
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The shard's own counters, in place.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::Shard;
+use crate::account::ShardCounters;
+use crate::net::Net;
+use crate::pool::Pools;
+
+/// The shard's own counters, in place.
+#[derive(Default)]
+pub struct Gauges {
+    pub(super) connections: Cell<u64>,
+    accepted: Cell<u64>,
+    rejected: Cell<u64>,
+    opened: Cell<u64>,
+    reused: Cell<u64>,
+    retries: Cell<u64>,
+    panics: Cell<u64>,
+    exhausted_before: Cell<u64>,
+}
+
+fn bump(cell: &Cell<u64>) {
+    cell.set(cell.get() + 1);
+}
+
+impl Gauges {
+    /// A client connection was taken; it counts until the guard is dropped.
+    pub fn connection(shard: &Rc<Shard>) -> OpenConnection {
+        bump(&shard.counters.accepted);
+        bump(&shard.counters.connections);
+        OpenConnection(shard.clone())
+    }
+
+    /// A client connection was turned away.
+    pub fn rejected(&self) {
+        bump(&self.rejected);
+    }
+
+    /// An upstream connection was opened.
+    pub fn pool_opened(&self) {
+        bump(&self.opened);
+    }
+
+    /// An idle upstream connection was used again.
+    pub fn pool_reused(&self) {
+        bump(&self.reused);
+    }
+
+    /// A request was sent again.
+    pub fn retried(&self) {
+        bump(&self.retries);
+    }
+
+    /// A connection's task panicked.
+    pub fn panicked(&self) {
+        bump(&self.panics);
+    }
+
+    pub(super) fn take(&self, net: &Net, pools: &Pools) -> ShardCounters {
+        let stats = net.stats();
+        let exhausted_before = self.exhausted_before.replace(stats.buffers_exhausted);
+        ShardCounters {
+            connections: self.connections.get(),
+            accepted: self.accepted.take(),
+            rejected: self.rejected.take(),
+            pool_idle: pools.idle_count() as u64,
+            pool_opened: self.opened.take(),
+            pool_reused: self.reused.take(),
+            retries: self.retries.take(),
+            panics: self.panics.take(),
+            buffers_exhausted: stats.buffers_exhausted - exhausted_before,
+            buffers: stats.buffers as u64,
+            buffers_lent: stats.buffers_lent as u64,
+        }
+    }
+}
+
+/// A client connection that is open.
+pub struct OpenConnection(Rc<Shard>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let connections = &self.0.counters.connections;
+        connections.set(connections.get() - 1);
+    }
+}
