@@ -26,5 +26,6 @@ pub mod request_id;
 pub mod route;
 pub mod shard;
 pub mod tcp;
+pub mod tenant;
 pub mod unbuilt;
 pub mod upstream;

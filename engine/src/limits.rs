@@ -23,6 +23,8 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// How long an idle keep-alive connection may still send a request while the gateway drains; it is answered with
 /// `Connection: close`.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// Bytes of a request's body to the token endpoint.
+pub const TOKEN_REQUEST_BYTES_MAX: usize = crate::tenant::endpoint::BODY_BYTES_MAX;
 /// Requests that wait for a connection to one node, on one shard, when the node has its most.
 pub const POOL_WAITERS_MAX: usize = 1024;
 /// Orders from the control thread that a shard has not taken yet.
