@@ -14,19 +14,30 @@ use std::time::Instant;
 use coregate_config::checked::LimitMode;
 
 use crate::account::LimitKind;
+use crate::clock;
 use crate::error::{Error, Limited};
 use crate::http::record::Record;
 use crate::limit::{Decision, Quota};
-use crate::shard::{ServiceState, Shard};
+use crate::shard::{ServiceState, Shard, TenantState};
+use crate::tenant::Refusal;
 
-/// Checks a request of a client that need not be a tenant.
+/// Checks a request with these Authorization fields. They mean something to the gateway only where a service requires
+/// a tenant; elsewhere they are between the client and the origin.
 ///
 /// # Errors
 /// Why it is refused.
-pub fn admit(shard: &Shard, service: &ServiceState, record: &mut Record) -> Result<(), Error> {
+pub fn admit<'a>(
+    shard: &Shard,
+    service: &ServiceState,
+    authorization: impl IntoIterator<Item = &'a [u8]>,
+    record: &mut Record,
+) -> Result<(), Error> {
     let now = shard.net.now();
     address(service, record)?;
     client_limit(shard, service, record, now)?;
+    if service.plan.config.access.require_tenant {
+        tenant(shard, authorization, record, now)?;
+    }
     service_limit(shard, service, record, now)
 }
 
@@ -58,6 +69,45 @@ fn service_limit(
     let Some(rate) = &service.rate else { return Ok(()) };
     let decision = rate.admit(&shard.leases, now);
     obey(decision, LimitKind::Service, service.plan.config.limits.service_mode, record, || rate.quota(now))
+}
+
+/// Identifies the tenant and checks what it may.
+fn tenant<'a>(
+    shard: &Shard,
+    authorization: impl IntoIterator<Item = &'a [u8]>,
+    record: &mut Record,
+    now: Instant,
+) -> Result<(), Error> {
+    let live = shard.live();
+    let callers = &live.snapshot.callers;
+    let index = callers.identify(authorization, clock::unix_seconds())?;
+    let (Some(caller), Some(tenant)) = (callers.get(index), shard.tenant(index)) else {
+        return Err(Error::Tenant(Refusal::UnknownOrWrong));
+    };
+    record.tenant = Some(tenant.clone());
+    if !caller.allow.is_empty() && !caller.allow.contains(record.client) {
+        return Err(Error::IpDenied);
+    }
+    tenant_limits(shard, &tenant, record, now)
+}
+
+fn tenant_limits(
+    shard: &Shard,
+    tenant: &TenantState,
+    record: &mut Record,
+    now: Instant,
+) -> Result<(), Error> {
+    let mode = tenant.plan.config.limits_mode;
+    if let Some(rate) = &tenant.rate {
+        let decision = rate.admit(&shard.leases, now);
+        obey(decision, LimitKind::TenantRate, mode, record, || rate.quota(now))?;
+    }
+    if let Some(quota) = &tenant.day {
+        let day = shard.day();
+        let decision = quota.admit(&shard.leases, day, now);
+        obey(decision, LimitKind::TenantDay, mode, record, || quota.quota(day, now))?;
+    }
+    Ok(())
 }
 
 fn obey(

@@ -9,6 +9,7 @@ use std::time::Duration;
 use smallvec::{SmallVec, smallvec};
 
 use crate::error::{Error, Limited};
+use crate::tenant::endpoint::TokenAnswer;
 
 /// The methods that the gateway itself knows to be accepted for `OPTIONS *`.
 pub const ALLOW_ANY: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
@@ -32,6 +33,8 @@ pub struct Answer<'a> {
 pub enum Body<'a> {
     /// None.
     Empty,
+    /// JSON.
+    Json(&'a str),
     /// The error document.
     Error {
         /// Stable name of the error.
@@ -52,6 +55,7 @@ impl<'a> Answer<'a> {
             Error::Head(crate::http::head::HeadError::MethodNotAllowed) => {
                 smallvec![("allow", ALLOW_ANY.into())]
             }
+            Error::Tenant(refusal) => smallvec![("www-authenticate", refusal.www_authenticate().into())],
             Error::Limited(limited) => limit_fields(limited),
             Error::NoHealthyNode | Error::NodesBusy => smallvec![("retry-after", "1".into())],
             _ => Fields::new(),
@@ -63,6 +67,14 @@ impl<'a> Answer<'a> {
     /// The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110 9.3.7).
     pub fn to_options() -> Self {
         Self { status: 204, fields: smallvec![("allow", ALLOW_ANY.into())], body: Body::Empty }
+    }
+
+    /// The answer of the token endpoint.
+    pub fn of_token_endpoint(answer: &'a TokenAnswer) -> Self {
+        // Any JSON is given its type when it is written.
+        let fields = answer.fields.iter().filter(|(name, _)| *name != "content-type");
+        let fields = fields.map(|&(name, value)| (name, value.into())).collect();
+        Self { status: answer.status, fields, body: Body::Json(&answer.body) }
     }
 
     /// Writes it as HTTP/1.1: no body after a HEAD.
@@ -125,7 +137,11 @@ impl Body<'_> {
 
     /// Writes it.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let Self::Error { code, message, request_id } = self else { return };
+        let (code, message, request_id) = match self {
+            Self::Empty => return,
+            Self::Json(text) => return out.extend_from_slice(text.as_bytes()),
+            Self::Error { code, message, request_id } => (code, message, request_id),
+        };
         for (before, text) in [
             (r#"{"error":{"code":""#, code),
             (r#"","message":""#, message),

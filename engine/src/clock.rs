@@ -17,6 +17,11 @@ pub fn read() -> Instant {
     Instant::now()
 }
 
+/// Seconds since 1970, by the wall clock (about 25 ns).
+pub fn unix_seconds() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
+}
+
 /// How often the date is made anew.
 const DATE_INTERVAL: Duration = Duration::from_millis(500);
 

@@ -8,6 +8,7 @@ use crate::account::{Cause, LimitKind};
 use crate::http::body::BodyError;
 use crate::http::head::HeadError;
 use crate::limit::Quota;
+use crate::tenant::Refusal;
 
 /// Why an exchange did not go as it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,10 @@ pub enum Error {
     MethodRefused(Box<str>),
     /// The service's access lists refuse the client.
     IpDenied,
+    /// The service is for tenants, and it is from none.
+    Tenant(Refusal),
+    /// No token is issued to it; its own answer says why.
+    NoToken,
     /// A limit refuses it.
     Limited(Box<Limited>),
     /// No node is live.
@@ -94,6 +99,8 @@ impl Error {
             Self::NoRoute => (404, "no_route", "no service is configured for this host and path"),
             Self::MethodRefused(_) => (405, "method_not_allowed", "this path does not accept this method"),
             Self::IpDenied => (403, "ip_denied", "this client's address may not call this service"),
+            Self::Tenant(refusal) => (401, refusal.code(), refusal.message()),
+            Self::NoToken => (400, "bad_request", "no token is issued to this request"),
             Self::Limited(limited) => match limited.kind {
                 LimitKind::Client => (
                     429,
@@ -135,7 +142,9 @@ impl Error {
                 BodyError::Malformed(_) | BodyError::ExtensionsTooLarge | BodyError::TrailersTooLarge,
             ) => Cause::ClientError,
             Self::RequestTimeout | Self::ClientStalled => Cause::ClientTimeout,
-            Self::NoRoute | Self::MethodRefused(_) | Self::IpDenied => Cause::Refused,
+            Self::NoRoute | Self::MethodRefused(_) | Self::IpDenied | Self::Tenant(_) | Self::NoToken => {
+                Cause::Refused
+            }
             Self::Limited(_) => Cause::Limited,
             Self::NoHealthyNode | Self::NodesBusy => Cause::NoNode,
             Self::ConnectFailed | Self::UpstreamGone => Cause::UpstreamGone,
@@ -172,6 +181,12 @@ fn head_told(error: HeadError) -> Told {
         HeadError::Http2Preface => (505, "version_not_supported", "this listener does not speak HTTP/2"),
     };
     Told { status, code, message }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Tenant(refusal)
+    }
 }
 
 impl From<HeadError> for Error {

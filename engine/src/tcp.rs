@@ -29,7 +29,7 @@ pub async fn serve(shard: Rc<Shard>, socket: Socket, service: Arc<str>, peer: So
     drop(live);
     let mut record = Record::new(shard.net.now(), peer.ip().to_canonical());
     record.service = Some(service.clone());
-    if let Err(error) = admission::admit(&shard, &service, &mut record) {
+    if let Err(error) = admission::admit(&shard, &service, [], &mut record) {
         socket.reset_on_close();
         return record.end(&shard, &Outcome::new(Some(error), Phase::Decide), Moved::default());
     }

@@ -26,11 +26,6 @@ pub fn refused(gateway: &Gateway) -> Vec<String> {
     }
     for service in gateway.services.iter().filter(|service| service.enabled) {
         let name = &service.name;
-        if service.access.require_tenant {
-            refused.push(format!(
-                "service \"{name}\": this build does not know tenants; remove access.require_tenant"
-            ));
-        }
         if service.limits.scope == LimitScope::Cluster {
             refused.push(format!(
                 "service \"{name}\": this build limits for this process alone; use scope = \"process\""
@@ -65,12 +60,10 @@ mod tests {
         let gateway = parsed(
             "[[listeners]]\nname = \"web\"\naddress = \"127.0.0.1:1\"\nprotocol = \"http\"\nproxy_protocol = true\n\
              [[services]]\nname = \"a\"\n[[services.routes]]\npath_prefix = \"/\"\n\
-             [services.access]\nrequire_tenant = true\n",
+             ",
         );
         let refused = refused(&gateway).join("\n");
-        for key in ["proxy_protocol", "access.require_tenant"] {
-            assert!(refused.contains(key), "{refused}");
-        }
+        assert!(refused.contains("proxy_protocol"), "{refused}");
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn writing(criterion: &mut Criterion) {
             };
             let peer = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 17));
             let request_id = "0123456789abcdef0123456789abcdef";
-            let hop = Hop { peer, trusted: false, https: false, host: meta.host, request_id };
+            let hop = Hop { peer, trusted: false, https: false, host: meta.host, request_id, tenant: None };
             let mut out = Vec::new();
             group.bench_function(format!("write_request, {name}{kind}"), |bencher| {
                 bencher.iter(|| {

@@ -17,6 +17,7 @@ use crate::access::{AccessList, IpSet};
 use crate::http::headers::Rules;
 use crate::limit::{Bucket, ClientLimit, ClientTable, DayQuota};
 use crate::route::RouteTable;
+use crate::tenant::Tenants;
 
 use super::resolve::Addresses;
 
@@ -31,7 +32,9 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// Parallel to `gateway.services`.
     pub services: Vec<Arc<ServicePlan>>,
-    /// Parallel to `gateway.tenants`.
+    /// Who may call where a tenant is required.
+    pub callers: Tenants,
+    /// Parallel to `callers` and `gateway.tenants`.
     pub tenants: Vec<Arc<TenantPlan>>,
     /// The buckets of clients; `None` until a service first limits them.
     pub clients: Option<Arc<ClientTable>>,
@@ -70,8 +73,6 @@ pub struct ServicePlan {
 pub struct TenantPlan {
     /// What it was compiled from.
     pub config: Tenant,
-    /// Where it may call from.
-    pub access: AccessList,
     /// Its rate.
     pub rate: Option<Arc<Bucket>>,
     /// Its requests a day.
@@ -126,7 +127,7 @@ impl Snapshot {
             };
             Arc::new(ServicePlan {
                 config: service.clone(),
-                rules: Rules::from(&service.headers),
+                rules: service_rules(service),
                 access: AccessList::build(&service.access.allow, &service.access.deny),
                 rate: service
                     .limits
@@ -145,6 +146,7 @@ impl Snapshot {
         });
         Self {
             revision,
+            callers: Tenants::compile(&gateway.tenants),
             tenants: compile_tenants(&gateway.tenants, process, previous),
             clients,
             routes: RouteTable::build(&gateway.services),
@@ -166,6 +168,12 @@ impl Snapshot {
     }
 }
 
+/// What a service's tenants identify themselves with is between them and the gateway.
+fn service_rules(service: &Service) -> Rules {
+    let rules = Rules::from(&service.headers);
+    if service.access.require_tenant { rules.withholding("authorization") } else { rules }
+}
+
 fn compile_tenants(
     tenants: &[Tenant],
     process: Process,
@@ -178,7 +186,6 @@ fn compile_tenants(
         Some(&old) if old.config == *tenant => old.clone(),
         old => Arc::new(TenantPlan {
             config: tenant.clone(),
-            access: AccessList::build(&tenant.allow, &[]),
             rate: tenant.requests_per_second.map(|per_second| {
                 // A bucket must hold the one token that a request takes.
                 let rate = Rate { requests_per_second: per_second, burst: per_second.max(1.0) };

@@ -30,6 +30,7 @@ use crate::pool::Keep;
 use crate::relay::{Pace, Progress, ReadError, RelayError, Sink, Source, fill, relay, until};
 use crate::route::Lookup;
 use crate::shard::{ServiceState, Shard};
+use crate::tenant;
 use crate::upstream::{self, Connection, Lease, Tried};
 
 /// Where the answer goes.
@@ -119,7 +120,8 @@ pub fn decide(
     let service = live.services[found.service as usize].clone();
     record.service = Some(service.clone());
     let config = &service.plan.config;
-    admission::admit(shard, &service, record)?;
+    let authorization = head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("authorization"));
+    admission::admit(shard, &service, authorization.map(|field| field.value), record)?;
     let route = &config.routes[found.route as usize];
     if let BodyFraming::Length(bytes) = meta.body
         && bytes > body_bytes_max(&service)
@@ -148,7 +150,8 @@ pub fn decide(
     };
     // A client of HTTP/1.0 need not say whom it asks, but the upstream's HTTP/1.1 must (RFC 9112 3.2).
     let host = if meta.host.is_empty() { &*config.name } else { meta.host };
-    let hop = Hop { peer: origin.peer, trusted, https: origin.https, host, request_id };
+    let tenant = record.tenant.as_ref().map(|tenant| &*tenant.plan.config.app_id);
+    let hop = Hop { peer: origin.peer, trusted, https: origin.https, host, request_id, tenant };
     let mut request = shard.net.outgoing();
     headers::write_request(request.bytes(), head, meta, &to, &service.plan.rules, &hop);
     Ok(Plan {
@@ -165,6 +168,11 @@ pub fn decide(
 /// Whether a request asks about the gateway itself: `OPTIONS *`, or the same in absolute form.
 pub fn asks_the_gateway(meta: &RequestMeta) -> bool {
     meta.target.path() == "*"
+}
+
+/// Whether a request is for the gateway's own token endpoint, which is there when there are tenants.
+pub fn asks_for_a_token(shard: &Shard, meta: &RequestMeta) -> bool {
+    meta.target.path() == tenant::endpoint::PATH && !shard.live().snapshot.callers.is_empty()
 }
 
 /// The most bytes that a request body may have.

@@ -4,6 +4,8 @@
 //! its ending. Pipelined requests are answered in order. The connection ends when either side asks, when it has been
 //! idle for too long, or when a request could not be read to its end.
 
+mod own_answers;
+
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
@@ -16,7 +18,6 @@ use coregate_config::checked::Listener;
 use futures_lite::FutureExt;
 
 use crate::account::Phase;
-use crate::answer::Answer;
 use crate::error::Error;
 use crate::http::body::BodyFraming;
 use crate::http::exchange::{self, Origin, Outcome, Plan, Timers, body_bytes_max, carry};
@@ -24,11 +25,13 @@ use crate::http::h1_body::Incoming;
 use crate::http::h1_responder::Responder;
 use crate::http::head::{FIELDS_MAX, HeadLimits, Method, Version, has_head_end, parse_request, request_meta};
 use crate::http::inbox::Inbox;
-use crate::http::record::{Moved, Record};
+use crate::http::record::Record;
+use crate::http::token_request::Asked;
 use crate::limits::{DRAIN_GRACE, LINGER, LINGER_BYTES_MAX, TARGET_BYTES_MAX};
 use crate::net::{Chunk, Elapsed, Socket};
 use crate::request_id::RequestId;
 use crate::shard::{ListenerState, Shard};
+use own_answers::To;
 
 /// Serves one connection to its end.
 pub async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>, peer: SocketAddr) {
@@ -108,19 +111,12 @@ struct Decided {
     verdict: Verdict,
 }
 
-/// A request that is answered by the gateway, as far as it is known.
-struct Refused<'a> {
-    id: &'a RequestId,
-    method: Method,
-    head_bytes: usize,
-    /// The connection can carry another.
-    keep: bool,
-}
-
 enum Verdict {
     Forward(Plan),
     /// Answered by the gateway itself.
     Options,
+    /// Answered by the gateway itself, once the body is there.
+    Token(Box<Asked>),
     Refuse(Error),
 }
 
@@ -175,20 +171,26 @@ impl Client<'_> {
             Err((error, head_bytes)) => {
                 let outcome = Outcome::new(Some(error), Phase::RequestHead);
                 let id = self.shard.request_ids.next(None);
-                let refused = Refused { id: &id, method: Method::Get, head_bytes, keep: false };
-                return Box::pin(self.refuse(&record, &outcome, refused)).await;
+                let to = To { id: &id, method: Method::Get, bytes_in: head_bytes as u64, keep: false };
+                return Box::pin(self.refuse(&record, &outcome, to)).await;
             }
         };
         let Decided { version, method, framing, keep_alive, request_id, head_bytes, verdict } = decided;
         let bodiless = keep_alive && framing == BodyFraming::None;
         let plan = match verdict {
             Verdict::Forward(plan) => plan,
-            Verdict::Options => return Box::pin(self.options(&record, head_bytes, bodiless)).await,
+            Verdict::Options => {
+                let to = To { id: &request_id, method, bytes_in: head_bytes as u64, keep: bodiless };
+                return Box::pin(self.options(&record, to)).await;
+            }
+            Verdict::Token(asked) => {
+                let to = To { id: &request_id, method, bytes_in: head_bytes as u64, keep: keep_alive };
+                return Box::pin(self.token(&record, &asked, framing, to)).await;
+            }
             Verdict::Refuse(error) => {
                 let outcome = Outcome::new(Some(error), Phase::Decide);
-                let keep = bodiless && !self.shard.draining();
-                let refused = Refused { id: &request_id, method, head_bytes, keep };
-                return Box::pin(self.refuse(&record, &outcome, refused)).await;
+                let to = To { id: &request_id, method, bytes_in: head_bytes as u64, keep: bodiless };
+                return Box::pin(self.refuse(&record, &outcome, to)).await;
             }
         };
         let service = plan.service.clone();
@@ -203,9 +205,8 @@ impl Client<'_> {
                 self.socket.reset_on_close();
                 return Next::Close;
             }
-            let keep = keep_alive && whole && !self.shard.draining();
-            let refused = Refused { id: &request_id, method, head_bytes, keep };
-            return Box::pin(self.refuse(&record, &outcome, refused)).await;
+            let to = To { id: &request_id, method, bytes_in, keep: keep_alive && whole };
+            return Box::pin(self.refuse(&record, &outcome, to)).await;
         }
         record.end(self.shard, &outcome, responder.moved(bytes_in));
         match (responder.keeps_alive(), whole) {
@@ -265,6 +266,8 @@ impl Client<'_> {
         let request_id = self.shard.request_ids.next(meta.request_id);
         let verdict = if exchange::asks_the_gateway(&meta) {
             Verdict::Options
+        } else if exchange::asks_for_a_token(self.shard, &meta) {
+            Verdict::Token(Box::new(Asked::new(&head, &meta)))
         } else {
             match exchange::decide(self.shard, &self.origin, &head, &meta, request_id.as_str(), record) {
                 Ok(plan) => Verdict::Forward(plan),
@@ -283,57 +286,6 @@ impl Client<'_> {
         let len = head.len;
         self.inbox.consume_head(len);
         Some(Ok(decided))
-    }
-
-    /// Answers a request that failed before anything of an answer was written.
-    async fn refuse(&self, record: &Record, outcome: &Outcome, refused: Refused<'_>) -> Next {
-        let Refused { id, method, head_bytes, keep } = refused;
-        let answer = outcome.error.as_ref().and_then(|error| Answer::to(error, id.as_str()));
-        let (mut status, mut bytes_out) = (0, 0);
-        if let Some(answer) = answer {
-            let mut out = self.shard.net.outgoing();
-            answer.write_h1(out.bytes(), method == Method::Head, !keep);
-            (status, bytes_out) = (answer.status, out.len() as u64);
-            self.timers.down.set(self.shard.net.now() + self.listener.header_timeout);
-            if !matches!(self.timers.down.within(self.socket.post(out)).await, Ok(Ok(()))) {
-                status = 0;
-            }
-        }
-        record.end(self.shard, outcome, Moved { status, bytes_in: head_bytes as u64, bytes_out });
-        match (status, keep) {
-            (0, _) => Next::Close,
-            (_, true) => Next::Request,
-            (_, false) => Next::Linger,
-        }
-    }
-
-    /// Answers `OPTIONS *`.
-    async fn options(&mut self, record: &Record, head_bytes: usize, keep: bool) -> Next {
-        let keep = keep && !self.shard.draining();
-        let mut out = self.shard.net.outgoing();
-        Answer::to_options().write_h1(out.bytes(), false, !keep);
-        let bytes_out = out.len() as u64;
-        if self.socket.post(out).await.is_err() {
-            return Next::Close;
-        }
-        let moved = Moved { status: 204, bytes_in: head_bytes as u64, bytes_out };
-        record.end(self.shard, &Outcome::new(None, Phase::Complete), moved);
-        if keep { Next::Request } else { Next::Linger }
-    }
-
-    /// Answers a request whose task panicked, if nothing was answered yet.
-    async fn panicked(&mut self) -> Next {
-        self.shard.counters.panicked();
-        let record = Record::new(self.shard.net.now(), self.origin.peer);
-        let outcome = Outcome::new(Some(Error::Panicked), Phase::Decide);
-        if self.written.get() {
-            record.end(self.shard, &outcome, Moved::default());
-            self.socket.reset_on_close();
-            return Next::Close;
-        }
-        let id = self.shard.request_ids.next(None);
-        let refused = Refused { id: &id, method: Method::Get, head_bytes: 0, keep: false };
-        self.refuse(&record, &outcome, refused).await
     }
 
     /// Waits until the answer is sent; whether it was.

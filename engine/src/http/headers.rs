@@ -32,6 +32,8 @@ pub struct Hop<'a> {
     pub host: &'a str,
     /// The X-Request-Id that the origin gets: [`RequestMeta::request_id`] or one that was made; empty = none.
     pub request_id: &'a str,
+    /// The tenant that it is from.
+    pub tenant: Option<&'a str>,
 }
 
 /// How a request goes upstream, as decided by the exchange.
@@ -275,6 +277,9 @@ fn write_forwarding(out: &mut Vec<u8>, head: &RequestHead, meta: &RequestMeta, r
     }
     if !rules.makes(Made::RequestId) && !hop.request_id.is_empty() {
         write_field(out, "X-Request-Id", hop.request_id.as_bytes());
+    }
+    if let Some(app_id) = hop.tenant {
+        write_field(out, "X-Coregate-App-Id", app_id.as_bytes());
     }
     if !rules.makes(Made::Via) {
         write_field(out, "Via", via(head.version).as_bytes());

@@ -12,4 +12,5 @@ pub mod inbox;
 pub mod record;
 pub mod syntax;
 pub mod target;
+pub mod token_request;
 pub mod upgrade;

@@ -131,6 +131,8 @@ pub enum Known {
     Forwarded,
     /// X-Request-Id.
     RequestId,
+    /// X-Coregate-App-Id: which tenant a request is from, which the gateway alone may say.
+    AppId,
     /// Never passed on. Hop-by-hop without further meaning here: Keep-Alive, Proxy-Connection, HTTP2-Settings;
     /// Proxy-Authenticate and Proxy-Authorization, which belong to the next proxy that asked (RFC 9110 11.7; this
     /// gateway never asks, and an origin has no business with them); Proxy, which CGI turns into `HTTP_PROXY`.
@@ -170,6 +172,7 @@ fn classify_x(name: &[u8]) -> Known {
         15 if name.eq_ignore_ascii_case(b"x-forwarded-for") => Known::ForwardedFor,
         16 if name.eq_ignore_ascii_case(b"x-forwarded-host") => Known::ForwardedHost,
         17 if name.eq_ignore_ascii_case(b"x-forwarded-proto") => Known::ForwardedProto,
+        17 if eq_as_cgi(name, b"x-coregate-app-id") => Known::AppId,
         9 if eq_as_cgi(name, b"x-real-ip") => Known::ForwardedOther,
         12.. if eq_as_cgi(&name[..12], b"x-forwarded-") => Known::ForwardedOther,
         _ => Known::Other,

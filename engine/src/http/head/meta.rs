@@ -262,6 +262,7 @@ impl<'b> Seen<'b> {
             }
             Known::Expect => self.expect_continue = true,
             Known::RequestId => self.see_request_id(value),
+            Known::AppId => {}
             Known::ForwardedFor
             | Known::ForwardedProto
             | Known::ForwardedHost

@@ -24,6 +24,16 @@ impl From<&HeaderRules> for Rules {
     }
 }
 
+impl Rules {
+    /// The same, and no line of this name that a client sends passes. A rule may still add one.
+    pub fn withholding(mut self, name: &str) -> Self {
+        let taken = std::mem::take(&mut self.request.taken).into_vec();
+        self.request.taken = taken.into_iter().chain([name.into()]).collect();
+        self.request.taken_lengths |= length_bit(name);
+        self
+    }
+}
+
 /// What one direction's rules come to: which lines do not pass, and which lines are added.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RuleSet {
@@ -120,6 +130,7 @@ fn is_out_of_reach(known: Known) -> bool {
         | Known::Upgrade
         | Known::Te
         | Known::Expect
+        | Known::AppId
         | Known::Hop => true,
         Known::Other
         | Known::Host

@@ -32,11 +32,12 @@ struct Sent<'a> {
     https: bool,
     rules: Vec<HeaderRule>,
     body: Option<BodyFraming>,
+    tenant: Option<&'a str>,
 }
 
 impl Default for Sent<'_> {
     fn default() -> Self {
-        Sent { peer: STRANGER, trusted: false, https: false, rules: Vec::new(), body: None }
+        Sent { peer: STRANGER, trusted: false, https: false, rules: Vec::new(), body: None, tenant: None }
     }
 }
 
@@ -57,6 +58,7 @@ impl Sent<'_> {
             https: self.https,
             host: meta.host,
             request_id: meta.request_id.unwrap_or("made"),
+            tenant: self.tenant,
         };
         let rules = Rules::from(&HeaderRules { request: self.rules.clone(), response: Vec::new() });
         let mut out = Vec::new();
@@ -82,6 +84,24 @@ const MADE: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-F
 
 fn get(fields: &str) -> String {
     Sent::default().get(fields)
+}
+
+#[test]
+fn only_the_gateway_says_which_tenant_a_request_is_from() {
+    let sent = Sent { trusted: true, tenant: Some("app_a"), ..Sent::default() };
+    let forged = "X-Coregate-App-Id: forged\r\nx_coregate_app_id: forged\r\n";
+    assert!(sent.get(forged).contains("\r\nX-Coregate-App-Id: app_a\r\n"));
+    assert!(!sent.get(forged).contains("forged"));
+    assert!(!Sent::default().get(forged).to_lowercase().contains("app-id"));
+}
+
+#[test]
+fn what_is_withheld_does_not_pass_unless_a_rule_adds_it() {
+    let rules = |request| Rules::from(&HeaderRules { request, response: Vec::new() });
+    let plain = rules(Vec::new()).withholding("authorization");
+    assert!(plain.request.takes("Authorization") && !plain.request.takes("authorizatiom"));
+    let own = rules(vec![set("authorization", "Basic xyz")]).withholding("authorization");
+    assert!(own.request.takes("Authorization") && own.request.lines.ends_with(b"Basic xyz\r\n"));
 }
 
 #[test]
