@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod access;
+pub mod access_log;
 pub mod account;
 pub mod admission;
 pub mod answer;
