@@ -66,8 +66,8 @@ use coregate_config::checked::AccessLogFormat;
 use crate::account::Ending;
 use crate::http::head::{RequestHead, Version};
 use stamp::Stamp;
-use writer::{Batch, Seed};
-pub use writer::{OpenError, Tally, Writer};
+use writer::Batch;
+pub use writer::{OpenError, Seed, Tally, Writer};
 
 /// A shard's buffer is handed over before it grows beyond this.
 pub const BUFFER_BYTES: usize = 32 << 10;

@@ -11,6 +11,7 @@
 //! | file descriptors | the soft limit is raised to the hard one; too few for `max_connections` is a warning |
 //! | listeners | one SO_REUSEPORT socket a shard; a port that somebody else holds is an error ([`listeners`]) |
 //! | ops address | bound now, served by the control thread |
+//! | access log | opened last, as that may make a file; its thread starts ([`crate::access_log`]) |
 
 use std::fmt;
 use std::io;
@@ -20,6 +21,7 @@ use std::thread::JoinHandle;
 use coregate_config::checked::{Gateway, Server};
 use tracing::{info, warn};
 
+use crate::access_log;
 use crate::control::listeners::{self, OpenError, OpenListener};
 use crate::control::reload::Watch;
 use crate::net::StartError;
@@ -41,6 +43,8 @@ pub struct Boot {
     pub listeners: Vec<OpenListener>,
     /// The ops server's socket.
     pub ops: Option<TcpListener>,
+    /// The access log's thread, if there is a log.
+    pub access_log: Option<access_log::Writer>,
     /// Starts a shard.
     pub spawn_shard: SpawnShard,
 }
@@ -70,6 +74,8 @@ pub enum BootError {
         /// What is wrong with it and what would be right.
         why: String,
     },
+    /// The access log could not be opened.
+    AccessLog(access_log::OpenError),
     /// The configuration asks for things that this build does not do.
     Unbuilt(Vec<String>),
 }
@@ -81,6 +87,7 @@ impl fmt::Display for BootError {
             Self::Cpus(why) => f.write_str(why),
             Self::Listener(error) => error.fmt(f),
             Self::Ops { address, why } => write!(f, "server.ops_address = \"{address}\": {why}"),
+            Self::AccessLog(error) => error.fmt(f),
             Self::Unbuilt(what) => f.write_str(&what.join("\n")),
         }
     }
@@ -101,7 +108,9 @@ pub fn prepare(gateway: Gateway, source: Source) -> Result<Boot, BootError> {
     let ops = gateway.server.ops_address.map(open_ops).transpose()?;
     let enabled = gateway.listeners.iter().filter(|listener| listener.enabled);
     let listeners = listeners::open_all(enabled, seats.len(), &[]).map_err(BootError::Listener)?;
-    Ok(Boot { gateway, source, seats, listeners, ops, spawn_shard: Box::new(shard::spawn) })
+    let access_log = access_log::Writer::start(&gateway.server.access_log, seats.len());
+    let access_log = access_log.map_err(BootError::AccessLog)?;
+    Ok(Boot { gateway, source, seats, listeners, ops, access_log, spawn_shard: Box::new(shard::spawn) })
 }
 
 /// The CPUs that this process may use, ascending.

@@ -27,6 +27,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use tokio::sync::mpsc;
 
 use crate::accept;
+use crate::access_log::{self, AccessLog};
 use crate::account::{Delta, Ending};
 use crate::clock::{DayClock, HttpDate};
 use crate::control::snapshot::Snapshot;
@@ -40,7 +41,7 @@ pub use gauges::{Gauges, OpenConnection};
 pub use leases::{Leases, Lent};
 pub use subjects::{ServiceState, TenantState};
 
-/// How often idle pools are swept.
+/// How often idle pools are swept and the access log's lines are handed over.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Executor settings: our own ring does the networking, the executor's are hardly used.
 const EXECUTOR_IO_MEMORY: usize = 64 << 10;
@@ -62,6 +63,8 @@ pub struct ShardSeed {
     pub snapshot: Arc<Snapshot>,
     /// This shard's listening sockets, by listener name.
     pub listeners: Vec<(Arc<str>, OwnedFd)>,
+    /// What it makes its part of the access log of, if there is a log.
+    pub access_log: Option<access_log::Seed>,
     /// From the control thread.
     pub orders: mpsc::Receiver<ToShard>,
     /// To the control thread.
@@ -80,6 +83,8 @@ pub struct Shard {
     pub counters: Gauges,
     /// What it holds of limits that all shards share.
     pub leases: Leases,
+    /// The shard's part of the access log.
+    pub access_log: AccessLog,
     index: usize,
     max_connections: usize,
     live: RefCell<Rc<Live>>,
@@ -158,6 +163,7 @@ async fn run(seed: ShardSeed) -> io::Result<()> {
         request_ids: RequestIds::new(seed.index),
         counters: Gauges::default(),
         leases: Leases::default(),
+        access_log: AccessLog::new(seed.access_log),
         index: seed.index,
         max_connections: seed.max_connections,
         live: RefCell::new(Rc::new(Live { snapshot: seed.snapshot.clone(), services: Vec::new() })),
@@ -220,6 +226,7 @@ async fn sweep(shard: Rc<Shard>) {
         timer.set(shard.net.now() + SWEEP);
         timer.wait().await;
         shard.pools.sweep(shard.net.now());
+        shard.access_log.flush();
     }
 }
 
@@ -340,6 +347,7 @@ impl Shard {
             return false;
         }
         self.pools.clear();
+        self.access_log.flush();
         self.report() && self.reports.try_send(FromShard::Drained { shard: self.index, cut: open }).is_ok()
     }
 

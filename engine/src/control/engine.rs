@@ -23,12 +23,17 @@ use super::resolve::{self, Addresses};
 use super::shards::{self, Seed, Shards};
 use super::snapshot::{self, Process, Snapshot};
 use super::{Event, health_checks};
+use crate::access_log;
 use crate::boot::{Boot, Source};
 use crate::clock;
 use crate::message::{FromShard, NodesChanged, ToShard};
 
 /// How long after the drain deadline a shard may take to say that it is done.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
+/// How long the last lines of the access log may take: a disk or a pipe that is stuck does not keep the process.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+/// The same where the process is to end at once.
+const LOG_PATIENCE_CUT: Duration = Duration::from_millis(200);
 
 /// All that the control thread knows.
 pub struct Engine {
@@ -40,6 +45,8 @@ pub struct Engine {
     pub flow: Flow,
     /// How often the configuration was read again.
     pub reloads: Reloads,
+    /// The access log's thread, if there is a log.
+    pub access_log: Option<access_log::Writer>,
     /// The listeners whose sockets the shards have.
     pub listeners: Vec<Held>,
     /// The links to the shards.
@@ -109,7 +116,7 @@ impl Engine {
         reports: &mpsc::Sender<FromShard>,
         events: mpsc::Sender<Event>,
     ) -> io::Result<(Self, Option<TcpListener>)> {
-        let Boot { gateway, source, seats, listeners, ops, spawn_shard } = boot;
+        let Boot { gateway, source, seats, listeners, ops, access_log, spawn_shard } = boot;
         let now = clock::read();
         let mut addresses = Addresses::default();
         addresses.retain(&gateway);
@@ -135,6 +142,7 @@ impl Engine {
             server: &snapshot.gateway.server,
             snapshot: &snapshot,
             opened: shards::deal(listeners, seats.len()),
+            access_log: access_log.as_ref(),
             reports,
             events: &events,
         })?;
@@ -148,6 +156,7 @@ impl Engine {
             checker,
             flow,
             reloads: Reloads::default(),
+            access_log,
             listeners: held,
             shards,
             addresses,
@@ -221,6 +230,25 @@ impl Engine {
         }
         if self.watch.as_mut().is_some_and(Watch::poll) {
             self.reload("the file has changed");
+        }
+    }
+
+    /// SIGUSR1: the access log's file may have been renamed.
+    pub fn reopen_logs(&self) {
+        match &self.access_log {
+            Some(log) => log.reopen(),
+            None => info!("SIGUSR1: there is no access log to reopen"),
+        }
+    }
+
+    /// Has what the shards handed over of the access log written, before the process ends.
+    pub fn finish_logs(&self, ending: &Ending) {
+        let patience = match ending {
+            Ending::Drained { .. } => LOG_PATIENCE,
+            Ending::Cut { .. } | Ending::ShardDied { .. } => LOG_PATIENCE_CUT,
+        };
+        if self.access_log.as_ref().is_some_and(|log| !log.finish(patience)) {
+            warn!(waited = ?patience, "access log: not all lines could be written, they are lost");
         }
     }
 

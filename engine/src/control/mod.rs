@@ -19,8 +19,8 @@
 //!
 //! Signals: SIGHUP reads the configuration again. SIGTERM and SIGINT drain: stop accepting, finish what is in flight
 //! within `server.drain_timeout`, exit 0; a second one ends the process at once, with 143 (SIGTERM) or 130 (SIGINT).
-//! SIGUSR1 is kept for reopening the access log; until then it does nothing. A shard thread that ends by itself aborts the process: its sockets
-//! would go on taking connections that nobody serves.
+//! SIGUSR1 reopens the access log's file. A shard thread that ends by itself aborts the process: its sockets would go on
+//! taking connections that nobody serves.
 
 pub mod engine;
 pub mod flow;
@@ -144,7 +144,7 @@ async fn serve(mut engine: Engine, mut inbox: Inbox, mut signals: Signals) -> io
             signal = signals.next() => match signal {
                 Order::Reload => engine.reload("SIGHUP"),
                 Order::Stop { name, code } => engine.stop(name, code, clock::read()),
-                Order::ReopenLogs => info!("SIGUSR1: there is no log file to reopen"),
+                Order::ReopenLogs => engine.reopen_logs(),
             },
             Some(report) = inbox.reports.recv() => engine.on_report(report, clock::read()),
             Some(event) = inbox.events.recv() => engine.on_event(event, clock::read()),
@@ -158,6 +158,7 @@ async fn serve(mut engine: Engine, mut inbox: Inbox, mut signals: Signals) -> io
             while let Ok(report) = inbox.reports.try_recv() {
                 engine.on_report(report, clock::read());
             }
+            engine.finish_logs(&ending);
             return Ok(ending);
         }
     }
@@ -181,7 +182,6 @@ struct Signals {
     hang_up: Signal,
     interrupt: Signal,
     terminate: Signal,
-    /// Taken so that a log rotation made for other servers does not end this one.
     user_1: Signal,
 }
 

@@ -17,6 +17,7 @@ use tracing::warn;
 use super::Event;
 use super::listeners::OpenListener;
 use super::snapshot::Snapshot;
+use crate::access_log::Writer;
 use crate::boot::SpawnShard;
 use crate::limits::ORDERS_QUEUED_MAX;
 use crate::message::{FromShard, ToShard};
@@ -51,6 +52,8 @@ pub struct Seed<'a> {
     pub snapshot: &'a Arc<Snapshot>,
     /// The sockets of each shard.
     pub opened: Vec<Opened>,
+    /// The access log, if there is one.
+    pub access_log: Option<&'a Writer>,
     /// Where shards report to.
     pub reports: &'a mpsc::Sender<FromShard>,
     /// Where it is told that a shard is gone.
@@ -72,6 +75,7 @@ impl Shards {
                 max_connections: share(seed.server.max_connections, index, shards),
                 snapshot: Arc::clone(seed.snapshot),
                 listeners,
+                access_log: seed.access_log.map(Writer::seed),
                 orders: receiver,
                 reports: seed.reports.clone(),
             })?;

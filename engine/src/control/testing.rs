@@ -50,6 +50,7 @@ impl Rig {
             source: Source::File(Watch::new(file.0.clone())),
             seats: vec![None, None],
             ops: None,
+            access_log: None,
             spawn_shard: Box::new(move |seed| {
                 let (life, lived) = std_mpsc::channel::<()>();
                 seeds_to.send((seed, life)).unwrap();
