@@ -29,6 +29,7 @@ pub async fn serve(shard: Rc<Shard>, socket: Socket, service: Arc<str>, peer: So
     drop(live);
     let mut record = Record::new(shard.net.now(), peer.ip().to_canonical());
     record.service = Some(service.clone());
+    record.begin_line(&shard, None, "", "");
     if let Err(error) = admission::admit(&shard, &service, [], &mut record) {
         socket.reset_on_close();
         return record.end(&shard, &Outcome::new(Some(error), Phase::Decide), Moved::default());
@@ -50,8 +51,10 @@ pub async fn serve(shard: Rc<Shard>, socket: Socket, service: Arc<str>, peer: So
             let result = tunnel(&shard, &timers, &service, &mut source, upstream, inbox, &mut sink).await;
             let (error, phase) =
                 result.map_or_else(|(error, phase)| (Some(error), phase), |()| (None, Phase::Complete));
-            let outcome = Outcome { error, phase, upstream: shard.net.now() - connected, node };
-            (outcome, Moved { status: 0, bytes_in: source.bytes(), bytes_out: sink.bytes() })
+            let outcome =
+                Outcome { error, phase, upstream: shard.net.now() - connected, node, retried: false };
+            let (bytes_in, bytes_out) = (source.bytes(), sink.bytes());
+            (outcome, Moved { status: 0, bytes_in, bytes_out, body_bytes_out: bytes_out })
         }
     };
     if outcome.error.is_some() {

@@ -3,7 +3,7 @@
 //! What would leave a service less protected than its configuration says is refused, at start and at a reload; what is
 //! only not recorded is warned of. Each line here goes when the feature comes.
 
-use coregate_config::checked::{AccessLogPath, Control, Gateway, LimitScope, ListenerProtocol};
+use coregate_config::checked::{Control, Gateway, LimitScope, ListenerProtocol};
 
 /// What cannot be run: key, and what would be right. Empty = all of it can.
 pub fn refused(gateway: &Gateway) -> Vec<String> {
@@ -38,9 +38,6 @@ pub fn refused(gateway: &Gateway) -> Vec<String> {
 /// What has no effect.
 pub fn ignored(gateway: &Gateway) -> Vec<&'static str> {
     let mut ignored = Vec::new();
-    if matches!(gateway.server.access_log.path, AccessLogPath::File(_)) {
-        ignored.push("server.access_log: this build writes no access log");
-    }
     if gateway.stats.redis_url.is_some() {
         ignored.push("stats.redis_url: this build keeps its counters in memory only");
     }

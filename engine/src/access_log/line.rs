@@ -22,10 +22,12 @@ pub fn begin_json(draft: &mut Draft, time: &[u8], requested: &Requested) {
     out.extend_from_slice(b"{\"time\":\"");
     out.extend_from_slice(time);
     out.extend_from_slice(b"\",\"client\":\"");
-    ip(out, requested.client);
-    if requested.peer != requested.client {
+    // A socket for both families tells addresses of IPv4 as such of IPv6.
+    let (client, peer) = (requested.client.to_canonical(), requested.peer.to_canonical());
+    ip(out, client);
+    if peer != client {
         out.extend_from_slice(b"\",\"peer\":\"");
-        ip(out, requested.peer);
+        ip(out, peer);
     }
     if let Some(asked) = &requested.asked {
         out.extend_from_slice(b"\",\"method\":\"");
@@ -95,7 +97,7 @@ pub fn end_json(out: &mut Vec<u8>, draft: &Draft, ended: &Ended) {
 /// Writes the request's part of a combined line, with gaps for the tenant and the ending.
 pub fn begin_combined(draft: &mut Draft, time: &[u8], requested: &Requested) {
     let out = &mut draft.text;
-    ip(out, requested.client);
+    ip(out, requested.client.to_canonical());
     out.extend_from_slice(b" - ");
     draft.tenant_at = out.len();
     out.extend_from_slice(b" [");
@@ -173,6 +175,7 @@ fn socket(out: &mut Vec<u8>, address: SocketAddr) {
             number(out, address.port().into());
         }
         SocketAddr::V6(address) => {
+            // Writing to a vector cannot fail.
             let _ = write!(out, "{address}");
         }
     }

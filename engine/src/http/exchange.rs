@@ -89,6 +89,8 @@ pub struct Outcome {
     pub upstream: Duration,
     /// The node that was asked last.
     pub node: Option<SocketAddr>,
+    /// It was sent again on another connection.
+    pub retried: bool,
 }
 
 /// Takes a request head through the stages that look at it alone. What they find out goes into the record, also when
@@ -207,7 +209,7 @@ pub async fn carry<R: Source, K: ResponseSink>(
     loop {
         let lease = match upstream::obtain(shard, &service, client, &mut tried, fresh, &timers.down).await {
             Ok(lease) => lease,
-            Err(error) => return Outcome::new(Some(error), Phase::Connect),
+            Err(error) => return Outcome { retried: fresh, ..Outcome::new(Some(error), Phase::Connect) },
         };
         let Lease { mut connection, node, reused } = lease;
         let sent_at = shard.net.now();
@@ -251,22 +253,23 @@ pub async fn carry<R: Source, K: ResponseSink>(
         };
         let upstream = shard.net.now() - sent_at;
         let node_address = Some(service.plan.nodes[node].address);
-        return match result {
-            Ok(()) => Outcome { error: None, phase: Phase::Complete, upstream, node: node_address },
+        let (error, phase) = match result {
+            Ok(()) => (None, Phase::Complete),
             Err((error, phase)) => {
                 if service.pools[node].wake_one() {
                     shard.net.hurry();
                 }
-                Outcome { error: Some(error), phase, upstream, node: node_address }
+                (Some(error), phase)
             }
         };
+        return Outcome { error, phase, upstream, node: node_address, retried: fresh };
     }
 }
 
 impl Outcome {
     /// Of an exchange that asked no upstream.
     pub fn new(error: Option<Error>, phase: Phase) -> Self {
-        Self { error, phase, upstream: Duration::ZERO, node: None }
+        Self { error, phase, upstream: Duration::ZERO, node: None, retried: false }
     }
 }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use coregate_config::checked::Listener;
 use futures_lite::FutureExt;
 
+use crate::access_log::Asked;
 use crate::account::Phase;
 use crate::error::Error;
 use crate::http::body::BodyFraming;
@@ -26,7 +27,7 @@ use crate::http::h1_responder::Responder;
 use crate::http::head::{FIELDS_MAX, HeadLimits, Method, Version, has_head_end, parse_request, request_meta};
 use crate::http::inbox::Inbox;
 use crate::http::record::Record;
-use crate::http::token_request::Asked;
+use crate::http::token_request::TokenHead;
 use crate::limits::{DRAIN_GRACE, LINGER, LINGER_BYTES_MAX, TARGET_BYTES_MAX};
 use crate::net::{Chunk, Elapsed, Socket};
 use crate::request_id::RequestId;
@@ -111,12 +112,20 @@ struct Decided {
     verdict: Verdict,
 }
 
+/// A request head that could not be read.
+struct Unread {
+    error: Error,
+    /// Made for it.
+    id: RequestId,
+    head_bytes: usize,
+}
+
 enum Verdict {
     Forward(Plan),
     /// Answered by the gateway itself.
     Options,
     /// Answered by the gateway itself, once the body is there.
-    Token(Box<Asked>),
+    Token(Box<TokenHead>),
     Refuse(Error),
 }
 
@@ -168,9 +177,8 @@ impl Client<'_> {
         let mut record = Record::new(self.shard.net.now(), self.origin.peer);
         let decided = match self.head(&mut record).await {
             Ok(decided) => decided,
-            Err((error, head_bytes)) => {
+            Err(Unread { error, id, head_bytes }) => {
                 let outcome = Outcome::new(Some(error), Phase::RequestHead);
-                let id = self.shard.request_ids.next(None);
                 let to = To { id: &id, method: Method::Get, bytes_in: head_bytes as u64, keep: false };
                 return Box::pin(self.refuse(&record, &outcome, to)).await;
             }
@@ -183,9 +191,9 @@ impl Client<'_> {
                 let to = To { id: &request_id, method, bytes_in: head_bytes as u64, keep: bodiless };
                 return Box::pin(self.options(&record, to)).await;
             }
-            Verdict::Token(asked) => {
+            Verdict::Token(head) => {
                 let to = To { id: &request_id, method, bytes_in: head_bytes as u64, keep: keep_alive };
-                return Box::pin(self.token(&record, &asked, framing, to)).await;
+                return Box::pin(self.token(&record, &head, framing, to)).await;
             }
             Verdict::Refuse(error) => {
                 let outcome = Outcome::new(Some(error), Phase::Decide);
@@ -218,27 +226,26 @@ impl Client<'_> {
     }
 
     /// Reads a request head and decides on it.
-    async fn head(&mut self, record: &mut Record) -> Result<Decided, (Error, usize)> {
+    async fn head(&mut self, record: &mut Record) -> Result<Decided, Unread> {
         let timer = &self.timers.up;
         timer.set(record.started + self.listener.header_timeout);
         let mut parsed = 0;
         loop {
             if let Some(decided) = self.try_head(&mut parsed, record) {
-                return decided.map_err(|error| (error, self.inbox.bytes().len()));
+                return decided;
             }
             self.inbox.gather();
-            let failed = |error| (error, self.inbox.bytes().len());
             match timer.within(self.socket.receive()).await {
                 Ok(Ok(Some(chunk))) => self.inbox.add(chunk),
-                Ok(Ok(None) | Err(_)) => return Err(failed(Error::ClientGone)),
-                Err(_) => return Err(failed(Error::RequestTimeout)),
+                Ok(Ok(None) | Err(_)) => return Err(self.unread(Error::ClientGone, None, record)),
+                Err(_) => return Err(self.unread(Error::RequestTimeout, None, record)),
             }
         }
     }
 
     /// Decides on the head in the inbox and takes it off; `None` if it is not whole. `parsed` = bytes that have been
     /// looked at in vain.
-    fn try_head(&mut self, parsed: &mut usize, record: &mut Record) -> Option<Result<Decided, Error>> {
+    fn try_head(&mut self, parsed: &mut usize, record: &mut Record) -> Option<Result<Decided, Unread>> {
         let limits = HeadLimits {
             bytes_max: self.listener.max_header_bytes,
             target_bytes_max: TARGET_BYTES_MAX,
@@ -257,9 +264,9 @@ impl Client<'_> {
             }
             Ok(Some(head)) => match request_meta(&head) {
                 Ok(meta) => (head, meta),
-                Err(error) => return Some(Err(error.into())),
+                Err(error) => return Some(Err(self.unread(error.into(), Some(Asked::of(&head)), record))),
             },
-            Err(error) => return Some(Err(error.into())),
+            Err(error) => return Some(Err(self.unread(error.into(), None, record))),
         };
         #[cfg(feature = "fault-injection")]
         crate::fault::on_request(&head);
@@ -267,13 +274,16 @@ impl Client<'_> {
         let verdict = if exchange::asks_the_gateway(&meta) {
             Verdict::Options
         } else if exchange::asks_for_a_token(self.shard, &meta) {
-            Verdict::Token(Box::new(Asked::new(&head, &meta)))
+            Verdict::Token(Box::new(TokenHead::new(&head, &meta)))
         } else {
             match exchange::decide(self.shard, &self.origin, &head, &meta, request_id.as_str(), record) {
                 Ok(plan) => Verdict::Forward(plan),
                 Err(error) => Verdict::Refuse(error),
             }
         };
+        if self.shard.access_log.is_on() {
+            record.begin_line(self.shard, Some(Asked::of(&head)), meta.host, request_id.as_str());
+        }
         let decided = Decided {
             version: head.version,
             method: meta.method,
@@ -286,6 +296,13 @@ impl Client<'_> {
         let len = head.len;
         self.inbox.consume_head(len);
         Some(Ok(decided))
+    }
+
+    /// Gives up on a request head; `asked`: what could be read of it.
+    fn unread(&self, error: Error, asked: Option<Asked>, record: &mut Record) -> Unread {
+        let id = self.shard.request_ids.next(None);
+        record.begin_line(self.shard, asked, "", id.as_str());
+        Unread { error, id, head_bytes: self.inbox.bytes().len() }
     }
 
     /// Waits until the answer is sent; whether it was.

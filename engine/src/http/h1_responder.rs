@@ -26,6 +26,8 @@ pub struct Responder<'a> {
     keep_alive: bool,
     status: u16,
     bytes: u64,
+    /// Of those, and of what is still to be flushed.
+    head_bytes: u64,
 }
 
 impl<'a> Responder<'a> {
@@ -39,12 +41,19 @@ impl<'a> Responder<'a> {
     ) -> Self {
         let out = shard.net.outgoing();
         let framing = BodyFraming::None;
-        Self { shard, socket, written, out, framing, version, keep_alive, status: 0, bytes: 0 }
+        Self { shard, socket, written, out, framing, version, keep_alive, status: 0, bytes: 0, head_bytes: 0 }
     }
 
     /// What was sent, for an exchange that has received so much. Status 0 = none was written.
     pub fn moved(&self, bytes_in: u64) -> Moved {
-        Moved { status: self.status, bytes_in, bytes_out: self.bytes }
+        let body_bytes_out = self.bytes.saturating_sub(self.head_bytes);
+        Moved { status: self.status, bytes_in, bytes_out: self.bytes, body_bytes_out }
+    }
+
+    fn write_head(&mut self, head: &ResponseHead, meta: &ResponseMeta, to: &ResponseOut, rules: &Rules) {
+        let before = self.out.len();
+        write_response(self.out.bytes(), head, meta, to, rules);
+        self.head_bytes += (self.out.len() - before) as u64;
     }
 
     /// Whether the connection may carry another request after this answer.
@@ -71,7 +80,7 @@ impl ResponseSink for Responder<'_> {
             client_version: self.version,
             date: None,
         };
-        write_response(self.out.bytes(), head, meta, &to, rules);
+        self.write_head(head, meta, &to, rules);
     }
 
     fn head(&mut self, head: &ResponseHead, meta: &ResponseMeta, rules: &Rules, request_whole: bool) {
@@ -95,7 +104,7 @@ impl ResponseSink for Responder<'_> {
         let date = self.shard.date();
         let to =
             ResponseOut { connection, body: self.framing, client_version: self.version, date: Some(&date) };
-        write_response(self.out.bytes(), head, meta, &to, rules);
+        self.write_head(head, meta, &to, rules);
         if meta.upgrade {
             self.framing = BodyFraming::UntilClose;
         }

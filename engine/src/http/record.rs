@@ -3,10 +3,12 @@
 //! Made when its first byte is there; each stage adds what it finds out; [`Record::end`] is the account stage. Whoever
 //! makes a record ends it once.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::access_log::{Asked, Draft, Ended, Requested};
 use crate::account::{Cause, Ending, LimitSet};
 use crate::error::Error;
 use crate::http::exchange::Outcome;
@@ -24,6 +26,9 @@ pub struct Record {
     pub tenant: Option<Rc<TenantState>>,
     /// Limits in observe mode that would have refused it.
     pub observed: LimitSet,
+    peer: IpAddr,
+    /// Its line of the access log, if it gets one.
+    line: Cell<Option<Draft>>,
 }
 
 /// What was sent to the client, and received from it.
@@ -35,12 +40,23 @@ pub struct Moved {
     pub bytes_in: u64,
     /// Bytes of head and body to the client.
     pub bytes_out: u64,
+    /// Of those, bytes of body.
+    pub body_bytes_out: u64,
 }
 
 impl Record {
     /// Of an exchange with `peer`.
     pub fn new(started: Instant, peer: IpAddr) -> Self {
-        Self { started, client: peer, service: None, tenant: None, observed: LimitSet::default() }
+        let observed = LimitSet::default();
+        Self { started, client: peer, service: None, tenant: None, observed, peer, line: Cell::default() }
+    }
+
+    /// Begins its line of the access log, once the real client is known. `asked`: what its head says, if that could be
+    /// read. What does not apply is empty.
+    pub fn begin_line(&mut self, shard: &Shard, asked: Option<Asked>, host: &str, request_id: &str) {
+        let Self { client, peer, .. } = *self;
+        let requested = Requested { now: shard.net.now(), client, peer, asked, host, request_id };
+        self.line = Cell::new(shard.access_log.draft(&requested));
     }
 
     /// Accounts for its end.
@@ -56,7 +72,19 @@ impl Record {
             limited: outcome.error.as_ref().and_then(Error::limited),
             observed: self.observed,
         };
-        shard.account(self.service.as_deref(), self.tenant.as_deref(), &ending);
+        let (service, tenant) = (self.service.as_deref(), self.tenant.as_deref());
+        shard.account(service, tenant, &ending);
+        if let Some(line) = self.line.take() {
+            let ended = Ended {
+                ending: &ending,
+                body_bytes_out: moved.body_bytes_out,
+                service: service.map(|service| &*service.plan.config.name),
+                node: outcome.node,
+                tenant: tenant.map(|tenant| &*tenant.plan.config.app_id),
+                retried: outcome.retried,
+            };
+            shard.access_log.write(line, &ended);
+        }
     }
 }
 

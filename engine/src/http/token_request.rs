@@ -13,7 +13,7 @@ use crate::tenant::Tenants;
 use crate::tenant::endpoint::{self, TokenAnswer, TokenRequest};
 
 /// The head of such a request, as far as it matters.
-pub struct Asked {
+pub struct TokenHead {
     method: String,
     content_type: Option<Vec<u8>>,
     authorization: Vec<Vec<u8>>,
@@ -29,7 +29,7 @@ pub enum Unread {
     Failed(ReadError),
 }
 
-impl Asked {
+impl TokenHead {
     /// What a head asks.
     pub fn new(head: &RequestHead, meta: &RequestMeta) -> Self {
         let all = |name| {

@@ -9,7 +9,7 @@ use crate::http::exchange::Outcome;
 use crate::http::h1_body::Incoming;
 use crate::http::head::Method;
 use crate::http::record::{Moved, Record};
-use crate::http::token_request::{Asked, Unread};
+use crate::http::token_request::{TokenHead, Unread};
 use crate::relay::ReadError;
 use crate::request_id::RequestId;
 use crate::tenant::endpoint::BODY_BYTES_MAX;
@@ -46,11 +46,11 @@ impl Client<'_> {
     pub(super) async fn token(
         &mut self,
         record: &Record,
-        asked: &Asked,
+        head: &TokenHead,
         framing: BodyFraming,
         mut to: To<'_>,
     ) -> Next {
-        if asked.expect_continue && framing != BodyFraming::None {
+        if head.expect_continue && framing != BodyFraming::None {
             let mut interim = self.shard.net.outgoing();
             interim.bytes().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             if self.socket.post(interim).await.is_err() {
@@ -60,8 +60,7 @@ impl Client<'_> {
         let live = self.shard.live();
         let mut body = Incoming::new(self.socket, &mut self.inbox, framing, BODY_BYTES_MAX as u64);
         let (timer, patience) = (&self.timers.up, self.listener.header_timeout);
-        let answered =
-            asked.answer(&live.snapshot.callers, &mut body, timer, patience, &self.shard.net).await;
+        let answered = head.answer(&live.snapshot.callers, &mut body, timer, patience, &self.shard.net).await;
         to.bytes_in += body.bytes();
         to.keep &= body.is_done();
         match answered {
@@ -86,14 +85,15 @@ impl Client<'_> {
     /// Answers a request whose task panicked, if nothing was answered yet.
     pub(super) async fn panicked(&mut self) -> Next {
         self.shard.counters.panicked();
-        let record = Record::new(self.shard.net.now(), self.origin.peer);
+        let mut record = Record::new(self.shard.net.now(), self.origin.peer);
         let outcome = Outcome::new(Some(Error::Panicked), Phase::Decide);
+        let id = self.shard.request_ids.next(None);
+        record.begin_line(self.shard, None, "", id.as_str());
         if self.written.get() {
             record.end(self.shard, &outcome, Moved::default());
             self.socket.reset_on_close();
             return Next::Close;
         }
-        let id = self.shard.request_ids.next(None);
         let to = To { id: &id, method: Method::Get, bytes_in: 0, keep: false };
         self.refuse(&record, &outcome, to).await
     }
@@ -106,7 +106,8 @@ impl Client<'_> {
         self.timers.down.set(self.shard.net.now() + self.listener.header_timeout);
         let sent = matches!(self.timers.down.within(self.socket.post(out)).await, Ok(Ok(())));
         let status = if sent { answer.status } else { 0 };
-        record.end(self.shard, outcome, Moved { status, bytes_in: to.bytes_in, bytes_out });
+        let body_bytes_out = if to.method == Method::Head { 0 } else { answer.body.len() as u64 };
+        record.end(self.shard, outcome, Moved { status, bytes_in: to.bytes_in, bytes_out, body_bytes_out });
         match (sent, keep) {
             (false, _) => Next::Close,
             (true, true) => Next::Request,
