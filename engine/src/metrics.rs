@@ -4,10 +4,15 @@
 //! exposition format 0.0.4 (prometheus.io/docs/instrumenting/exposition_formats): HELP and TYPE once a family, samples
 //! of a family together, label values escaped. Units are base units (seconds, bytes); counters end in `_total`.
 //!
-//! Labels are bounded: causes, phases and classes by their enums, services and nodes by the configuration, shards by
-//! the machine.
+//! Labels are bounded: causes, phases, classes and limits by their enums, services, nodes and tenants by the
+//! configuration, shards by the machine.
+//!
+//! Histograms have the bounds of [`BOUNDS`]. What was recorded is known to 6.25% ([`crate::account::Latency`]), so a value
+//! that is above a bound by less than that may count as within it; counts and sums are exact.
 
 use std::fmt::{Display, Write};
+
+use crate::account::Timing;
 
 /// This build's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -22,7 +27,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Family {
     /// Its name.
     pub name: &'static str,
-    /// Counter or gauge.
+    /// Counter, gauge or histogram.
     pub kind: Kind,
     /// One line for people.
     pub help: &'static str,
@@ -35,6 +40,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Counts by upper bound.
+    Histogram,
 }
 
 impl Kind {
@@ -42,6 +49,7 @@ impl Kind {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 }
@@ -68,6 +76,15 @@ families! {
     ENDINGS Counter "coregate_endings_total" "Exchanges by why (cause) and where (phase) they ended.";
     RECEIVED_BYTES Counter "coregate_received_bytes_total" "Bytes of requests from clients.";
     SENT_BYTES Counter "coregate_sent_bytes_total" "Bytes of answers to clients.";
+    REQUEST_DURATION Histogram "coregate_request_duration_seconds"
+        "Exchanges by how long they took, from the first byte of the head to the last of the answer.";
+    UPSTREAM_DURATION Histogram "coregate_upstream_duration_seconds"
+        "Exchanges that asked a node by how long that took, from the request sent to the last byte of the answer.";
+    OWN_DURATION Histogram "coregate_own_duration_seconds"
+        "Exchanges by how long they took apart from the node: the gateway's own part, and the client's.";
+    LIMITED Counter "coregate_limited_requests_total" "Requests refused by kind of limit.";
+    OBSERVED Counter "coregate_limit_observed_requests_total"
+        "Requests that a limit in observe mode would have refused by kind of limit.";
     SERVICE_REQUESTS Counter "coregate_service_requests_total" "Exchanges of a service that ended.";
     SERVICE_REQUESTS_PER_SECOND Gauge "coregate_service_requests_per_second"
         "Exchanges of a service that ended in the last interval, by its length.";
@@ -75,6 +92,28 @@ families! {
     SERVICE_ENDINGS Counter "coregate_service_endings_total" "Exchanges of a service by why they ended.";
     SERVICE_RECEIVED_BYTES Counter "coregate_service_received_bytes_total" "Bytes of a service's requests from clients.";
     SERVICE_SENT_BYTES Counter "coregate_service_sent_bytes_total" "Bytes of a service's answers to clients.";
+    SERVICE_REQUEST_DURATION Histogram "coregate_service_request_duration_seconds"
+        "Exchanges of a service by how long they took, from the first byte of the head to the last of the answer.";
+    SERVICE_UPSTREAM_DURATION Histogram "coregate_service_upstream_duration_seconds"
+        "Exchanges of a service that asked a node by how long that took.";
+    SERVICE_OWN_DURATION Histogram "coregate_service_own_duration_seconds"
+        "Exchanges of a service by how long they took apart from the node.";
+    SERVICE_LIMITED Counter "coregate_service_limited_requests_total" "Requests to a service refused by kind of limit.";
+    SERVICE_OBSERVED Counter "coregate_service_limit_observed_requests_total"
+        "Requests to a service that a limit in observe mode would have refused by kind of limit.";
+    TENANT_REQUESTS Counter "coregate_tenant_requests_total" "Exchanges of a tenant that ended.";
+    TENANT_REQUESTS_PER_SECOND Gauge "coregate_tenant_requests_per_second"
+        "Exchanges of a tenant that ended in the last interval, by its length.";
+    TENANT_RESPONSES Counter "coregate_tenant_responses_total" "Answers to a tenant by class of status.";
+    TENANT_RECEIVED_BYTES Counter "coregate_tenant_received_bytes_total" "Bytes of a tenant's requests.";
+    TENANT_SENT_BYTES Counter "coregate_tenant_sent_bytes_total" "Bytes of answers to a tenant.";
+    TENANT_LIMITED Counter "coregate_tenant_limited_requests_total" "Requests of a tenant refused by kind of limit.";
+    TENANT_OBSERVED Counter "coregate_tenant_limit_observed_requests_total"
+        "Requests of a tenant that a limit in observe mode would have refused by kind of limit.";
+    ACCESS_LOG_LINES Counter "coregate_access_log_lines_total" "Lines of the access log that were written.";
+    ACCESS_LOG_DROPPED Counter "coregate_access_log_dropped_lines_total"
+        "Lines of the access log that were dropped by reason: the writer was behind, or writing failed.";
+    ACCESS_LOG_REOPENS Counter "coregate_access_log_reopens_total" "Reopenings of the access log's file by result.";
     NODE_UP Gauge "coregate_node_up" "1 while a node takes traffic.";
     NODE_CONNECTIONS Gauge "coregate_node_connections" "Connections open to a node, over all shards.";
     NODE_WAITING Gauge "coregate_node_waiting_exchanges" "Exchanges that wait for a connection, because the node has its most.";
@@ -139,19 +178,85 @@ pub struct Samples<'a> {
 impl Samples<'_> {
     /// Writes one sample.
     pub fn add(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        self.line("", labels.iter().copied(), value);
+    }
+
+    /// Writes a histogram: its buckets, sum and count.
+    pub fn histogram(&mut self, labels: &[(&str, &str)], timing: &Timing) {
+        let labels = labels.iter().copied();
+        for ((_, le), count) in BOUNDS.iter().zip(cumulative(timing)) {
+            self.line("_bucket", labels.clone().chain([("le", *le)]), count);
+        }
+        let count = timing.histogram.len();
+        self.line("_bucket", labels.clone().chain([("le", "+Inf")]), count);
+        let (seconds, rest_us) = (timing.sum_us / 1_000_000, timing.sum_us % 1_000_000);
+        self.line("_sum", labels.clone(), format_args!("{seconds}.{rest_us:06}"));
+        self.line("_count", labels, count);
+    }
+
+    fn line<'l>(
+        &mut self,
+        suffix: &str,
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+        value: impl Display,
+    ) {
         self.out.push_str(self.name);
-        for (index, (label, text)) in labels.iter().enumerate() {
-            self.out.push(if index == 0 { '{' } else { ',' });
+        self.out.push_str(suffix);
+        let mut before = '{';
+        for (label, text) in labels {
+            self.out.push(before);
             self.out.push_str(label);
             self.out.push_str("=\"");
             escape(self.out, text);
             self.out.push('"');
+            before = ',';
         }
-        if !labels.is_empty() {
+        if before == ',' {
             self.out.push('}');
         }
         let _ = writeln!(self.out, " {value}");
     }
+}
+
+/// Upper bounds of histograms: in microseconds, and in seconds as text.
+pub const BOUNDS: [(u64, &str); 18] = [
+    (25, "0.000025"),
+    (50, "0.00005"),
+    (100, "0.0001"),
+    (250, "0.00025"),
+    (500, "0.0005"),
+    (1_000, "0.001"),
+    (2_500, "0.0025"),
+    (5_000, "0.005"),
+    (10_000, "0.01"),
+    (25_000, "0.025"),
+    (50_000, "0.05"),
+    (100_000, "0.1"),
+    (250_000, "0.25"),
+    (500_000, "0.5"),
+    (1_000_000, "1"),
+    (2_500_000, "2.5"),
+    (5_000_000, "5"),
+    (10_000_000, "10"),
+];
+
+/// How many values are within each bound.
+fn cumulative(timing: &Timing) -> [u64; BOUNDS.len()] {
+    let histogram = &timing.histogram;
+    let mut counts = [0; BOUNDS.len()];
+    for step in histogram.iter_recorded() {
+        // Values that were recorded together count as the least of them.
+        let value = histogram.lowest_equivalent(step.value_iterated_to());
+        let bound = BOUNDS.partition_point(|(bound, _)| *bound < value);
+        if let Some(count) = counts.get_mut(bound) {
+            *count += step.count_at_value();
+        }
+    }
+    let mut below = 0;
+    counts.map(|count| {
+        below += count;
+        below
+    })
 }
 
 fn escape(out: &mut String, text: &str) {
@@ -179,6 +284,73 @@ mod tests {
             assert!(family.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", family.name);
             assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
             assert!(family.help.ends_with('.') && !family.help.contains('\n'), "{}", family.name);
+        }
+    }
+
+    fn timing(values: &[u64]) -> Timing {
+        let mut timing = Timing::default();
+        for &us in values {
+            timing.histogram.saturating_record(us);
+            timing.sum_us = timing.sum_us.saturating_add(us);
+        }
+        timing
+    }
+
+    #[test]
+    fn a_histogram_counts_what_is_within_each_bound() {
+        let all: Vec<u64> = BOUNDS.iter().map(|(us, _)| *us).collect();
+        let counts = cumulative(&timing(&all));
+        assert_eq!(
+            counts.to_vec(),
+            (1..=BOUNDS.len() as u64).collect::<Vec<_>>(),
+            "a bound is within itself"
+        );
+        assert_eq!(cumulative(&timing(&[10_700_000, u64::MAX])), [0; BOUNDS.len()]);
+        assert_eq!(cumulative(&timing(&[0, 0, 0])), [3; BOUNDS.len()]);
+    }
+
+    #[test]
+    fn bounds_ascend_and_say_the_same_in_seconds() {
+        assert!(BOUNDS.is_sorted_by(|(a, _), (b, _)| a < b));
+        for (us, seconds) in BOUNDS {
+            let read: f64 = seconds.parse().unwrap();
+            assert!((read * 1e6 - us as f64).abs() < 1e-6, "{us} {seconds}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn buckets_ascend_to_the_count_and_are_right_to_a_sixteenth(
+            values in proptest::collection::vec(0u64..20_000_000, 0..100),
+        ) {
+            let timing = timing(&values);
+            let counts = cumulative(&timing);
+            assert!(counts.is_sorted());
+            assert!(counts[BOUNDS.len() - 1] <= timing.histogram.len());
+            for ((bound, _), count) in BOUNDS.iter().zip(counts) {
+                let within = |max: u64| values.iter().filter(|value| **value <= max).count() as u64;
+                assert!((within(*bound)..=within(bound + bound / 16)).contains(&count));
+            }
+        }
+    }
+
+    #[test]
+    fn writes_histograms() {
+        let mut text = Text::default();
+        text.family(SERVICE_OWN_DURATION, |samples| {
+            samples.histogram(&[("service", "a")], &timing(&[30, 2_000_001]));
+        });
+        let text = text.into_string();
+        assert!(text.contains("# TYPE coregate_service_own_duration_seconds histogram\n"), "{text}");
+        for line in [
+            "coregate_service_own_duration_seconds_bucket{service=\"a\",le=\"0.000025\"} 0\n",
+            "coregate_service_own_duration_seconds_bucket{service=\"a\",le=\"0.00005\"} 1\n",
+            "coregate_service_own_duration_seconds_bucket{service=\"a\",le=\"2.5\"} 2\n",
+            "coregate_service_own_duration_seconds_bucket{service=\"a\",le=\"+Inf\"} 2\n",
+            "coregate_service_own_duration_seconds_sum{service=\"a\"} 2.000031\n",
+            "coregate_service_own_duration_seconds_count{service=\"a\"} 2\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
         }
     }
 

@@ -4,11 +4,12 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::account::{Cause, Counters, Phase, ShardCounters};
+use crate::access_log::Tally;
+use crate::account::{Cause, Counters, LIMITS, Latency, LimitKind, Phase, ShardCounters, Timing};
 use crate::control::engine::Engine;
 use crate::control::flow::Series;
 use crate::control::snapshot::{NodePlan, ServicePlan};
@@ -31,6 +32,10 @@ pub fn render(engine: &Engine) -> String {
     });
     site(&mut text, &engine.flow.site);
     services(&mut text, engine);
+    service_timings(&mut text, engine);
+    if let Some(log) = &engine.access_log {
+        access_log(&mut text, log.tally());
+    }
     nodes(&mut text, engine);
     shards(&mut text, &engine.flow.shards);
     process(&mut text);
@@ -55,6 +60,18 @@ fn site(text: &mut Text, site: &Series) {
     });
     text.single(m::RECEIVED_BYTES, total.bytes_in);
     text.single(m::SENT_BYTES, total.bytes_out);
+    let none = Latency::default();
+    let latency = total.latency.as_deref().unwrap_or(&none);
+    text.family(m::REQUEST_DURATION, |samples| samples.histogram(&[], &latency.total));
+    text.family(m::UPSTREAM_DURATION, |samples| samples.histogram(&[], &latency.upstream));
+    text.family(m::OWN_DURATION, |samples| samples.histogram(&[], &latency.own));
+    for (family, counts) in [(m::LIMITED, total.limited), (m::OBSERVED, total.observed)] {
+        text.family(family, |samples| {
+            for (kind, count) in LimitKind::ALL.into_iter().zip(counts) {
+                samples.add(&[("limit", kind.as_str())], count);
+            }
+        });
+    }
 }
 
 fn services(text: &mut Text, engine: &Engine) {
@@ -87,6 +104,53 @@ fn services(text: &mut Text, engine: &Engine) {
     });
     each(m::SERVICE_SENT_BYTES, |samples, service, series| {
         samples.add(&[("service", service)], series.total.bytes_out);
+    });
+    each(m::SERVICE_LIMITED, |samples, service, series| {
+        for (limit, count) in by_limit(&series.total.limited) {
+            samples.add(&[("service", service), ("limit", limit)], count);
+        }
+    });
+    each(m::SERVICE_OBSERVED, |samples, service, series| {
+        for (limit, count) in by_limit(&series.total.observed) {
+            samples.add(&[("service", service), ("limit", limit)], count);
+        }
+    });
+}
+
+/// Histograms of the services that have counted something.
+fn service_timings(text: &mut Text, engine: &Engine) {
+    let families: [(Family, fn(&Latency) -> &Timing); 3] = [
+        (m::SERVICE_REQUEST_DURATION, |latency| &latency.total),
+        (m::SERVICE_UPSTREAM_DURATION, |latency| &latency.upstream),
+        (m::SERVICE_OWN_DURATION, |latency| &latency.own),
+    ];
+    for (family, timing) in families {
+        text.family(family, |samples| {
+            for (service, series) in &engine.flow.services {
+                if let Some(latency) = &series.total.latency {
+                    samples.histogram(&[("service", service)], timing(latency));
+                }
+            }
+        });
+    }
+}
+
+/// The limits that have counted something.
+fn by_limit(counts: &[u64; LIMITS]) -> impl Iterator<Item = (&'static str, u64)> {
+    let all = LimitKind::ALL.into_iter().map(LimitKind::as_str).zip(*counts);
+    all.filter(|(_, count)| *count > 0)
+}
+
+fn access_log(text: &mut Text, tally: &Tally) {
+    let get = |number: &AtomicU64| number.load(Ordering::Relaxed);
+    text.single(m::ACCESS_LOG_LINES, get(&tally.written));
+    text.family(m::ACCESS_LOG_DROPPED, |samples| {
+        samples.add(&[("reason", "queue_full")], get(&tally.dropped_queue_full));
+        samples.add(&[("reason", "write_error")], get(&tally.dropped_write_error));
+    });
+    text.family(m::ACCESS_LOG_REOPENS, |samples| {
+        samples.add(&[("result", "reopened")], get(&tally.reopened));
+        samples.add(&[("result", "failed")], get(&tally.reopen_failed));
     });
 }
 
