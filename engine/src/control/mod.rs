@@ -27,6 +27,7 @@ pub mod flow;
 pub mod health_checks;
 pub mod listeners;
 pub mod ops;
+pub mod redis;
 pub mod reload;
 pub mod resolve;
 pub mod shards;
