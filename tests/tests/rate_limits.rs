@@ -81,12 +81,13 @@ fn a_limit_that_observes_refuses_nothing_and_counts_what_it_would_have() {
         client.get("/").expect(200, "a");
     }
     eventually("it is counted", PATIENCE, || {
-        let observed =
-            |limit| gateway.metric("coregate_service_observed_total", &["service=\"site\"", limit]);
+        let observed = |limit| {
+            gateway.metric("coregate_service_limit_observed_requests_total", &["service=\"site\"", limit])
+        };
         observed("limit=\"service\"") == 3.0 && observed("limit=\"client\"") == 2.0
     });
     assert_eq!(
-        gateway.metric("coregate_service_limited_total", &["service=\"site\"", "limit=\"service\""]),
+        gateway.metric("coregate_service_limited_requests_total", &["service=\"site\"", "limit=\"service\""]),
         0.0
     );
 }

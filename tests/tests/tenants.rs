@@ -172,9 +172,10 @@ fn a_tenants_requests_are_counted_for_it() {
     let of_a = ["tenant=\"app_a\""];
     eventually("they are counted", PATIENCE, || {
         gateway.metric("coregate_tenant_requests_total", &of_a) == 3.0
-            && gateway
-                .metric("coregate_tenant_observed_total", &["tenant=\"app_a\"", "limit=\"tenant_rate\""])
-                == 2.0
+            && gateway.metric(
+                "coregate_tenant_limit_observed_requests_total",
+                &["tenant=\"app_a\"", "limit=\"tenant_rate\""],
+            ) == 2.0
     });
 }
 

@@ -138,10 +138,11 @@ impl Call {
     fn encode(&self, whole: bool) -> (CustomCommand, Vec<Value>) {
         let keys = self.keys.iter().map(|key| Value::from(key.as_str()));
         let (command, mut values) = match self.what {
-            What::Command(name) => (CustomCommand::new_static(name, ClusterHash::FirstKey, false), Vec::new()),
+            What::Command(name) => {
+                (CustomCommand::new_static(name, ClusterHash::FirstKey, false), Vec::new())
+            }
             What::Script(script) => {
-                let (name, script) =
-                    if whole { ("EVAL", script.text) } else { ("EVALSHA", script.sha()) };
+                let (name, script) = if whole { ("EVAL", script.text) } else { ("EVALSHA", script.sha()) };
                 let count = i64::try_from(self.keys.len()).unwrap_or(i64::MAX);
                 // The keys begin after the script and their number.
                 (
@@ -214,9 +215,8 @@ fn is_reply(error: &Error) -> bool {
         Protocol, Routing, Sentinel, Timeout, Tls, Unknown, Url,
     };
     match error.kind() {
-        IO | Timeout | Canceled | Routing | Backpressure | Tls | Protocol | Config | Url | Sentinel | Parse => {
-            false
-        }
+        IO | Timeout | Canceled | Routing | Backpressure | Tls | Protocol | Config | Url | Sentinel
+        | Parse => false,
         Auth | Cluster | InvalidCommand | InvalidArgument | NotFound => true,
         // An error's words begin with its code in capitals; what else is of this kind are the client's own words.
         Unknown => error.details().split(' ').next().is_some_and(|code| {

@@ -37,12 +37,14 @@ impl Address {
         let (tls, kind) = match scheme.strip_prefix("redis") {
             Some(kind @ ("" | "-cluster" | "-sentinel")) => (false, kind),
             Some(kind @ ("s" | "s-cluster" | "s-sentinel")) => (true, &kind[1..]),
-            _ => return Err("must begin with redis://, redis-cluster://, redis-sentinel:// or rediss..".into()),
+            _ => {
+                return Err("must begin with redis://, redis-cluster://, redis-sentinel:// or rediss..".into());
+            }
         };
         check_query(kind, rest)?;
         // The client would load the certificates of a rediss URL here and now; they are loaded with each connection.
-        let config =
-            Config::from_url(&format!("redis{kind}://{rest}")).map_err(|error| explain(kind, error.details()))?;
+        let config = Config::from_url(&format!("redis{kind}://{rest}"))
+            .map_err(|error| explain(kind, error.details()))?;
         check_hosts(&config.server)?;
         Ok(Self { config, tls })
     }

@@ -75,8 +75,17 @@ impl Health {
 /// Errors of a server that make it no use to us now, whatever we ask for. Another connection may find a better one.
 pub(super) fn is_refusal(words: &str) -> bool {
     const CODES: [&str; 11] = [
-        "READONLY", "OOM", "MISCONF", "NOAUTH", "WRONGPASS", "NOPERM", "LOADING", "MASTERDOWN", "CLUSTERDOWN",
-        "NOREPLICAS", "BUSY",
+        "READONLY",
+        "OOM",
+        "MISCONF",
+        "NOAUTH",
+        "WRONGPASS",
+        "NOPERM",
+        "LOADING",
+        "MASTERDOWN",
+        "CLUSTERDOWN",
+        "NOREPLICAS",
+        "BUSY",
     ];
     let code = words.split(' ').next().unwrap_or_default();
     CODES.contains(&code)
@@ -108,11 +117,19 @@ pub(super) fn explain(words: &str) -> String {
         _ if words.contains("without any password configured") => {
             "it wants no password: take it out of stats.redis_url"
         }
-        _ if words.contains("cluster support disabled") => "it is no cluster: use redis:// in stats.redis_url",
-        _ if words.contains("DB index is out of range") => "it has fewer databases: change the number in stats.redis_url",
+        _ if words.contains("cluster support disabled") => {
+            "it is no cluster: use redis:// in stats.redis_url"
+        }
+        _ if words.contains("DB index is out of range") => {
+            "it has fewer databases: change the number in stats.redis_url"
+        }
         _ if words.contains("refused") => "is redis-server running there?",
-        _ if words.contains("UnknownIssuer") => "SSL_CERT_FILE may name the PEM file of its certificate authority",
-        _ if words.contains("NotValidForName") => "its certificate is for another name than stats.redis_url says",
+        _ if words.contains("UnknownIssuer") => {
+            "SSL_CERT_FILE may name the PEM file of its certificate authority"
+        }
+        _ if words.contains("NotValidForName") => {
+            "its certificate is for another name than stats.redis_url says"
+        }
         _ => return words.trim_end_matches('.').to_owned(),
     };
     format!("{}; {right}", words.trim_end_matches('.'))
