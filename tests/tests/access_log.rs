@@ -8,7 +8,9 @@ use std::process::Command;
 
 use coregate_tests::gateway::Builder;
 use coregate_tests::ports::Port;
-use coregate_tests::{Client, Gateway, Load, Origin, PATIENCE, eventually, get, post, request, service};
+use coregate_tests::{
+    Client, Gateway, Load, Origin, PATIENCE, eventually, get, post, request, service, wait,
+};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -279,8 +281,9 @@ fn renaming_the_file_and_sigusr1_lose_no_line() {
     }
     let tally = load.stop();
     assert_eq!(tally.failed, Vec::<String>::new());
-    let reopened = || gateway.metric("coregate_access_log_reopens_total", &["result=\"reopened\""]);
-    assert!((reopened() - 5.0).abs() < 0.1, "{}", reopened());
+    eventually("five reopenings are counted", PATIENCE, || {
+        (gateway.metric("coregate_access_log_reopens_total", &["result=\"reopened\""]) - 5.0).abs() < 0.1
+    });
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.wait_exit(PATIENCE).code(), Some(0));
     let mut lines = log.text();
@@ -358,6 +361,7 @@ fn a_reader_that_reads_again_gets_whole_lines() {
 #[test]
 fn a_full_disk_is_counted_and_warned_of_and_nothing_else() {
     let origin = Origin::named("a");
+    let began = wait::now();
     let gateway = logging(Gateway::before(&origin), Path::new("/dev/full")).start();
     let lost = || gateway.metric("coregate_access_log_dropped_lines_total", &["reason=\"write_error\""]);
     for count in [10.0, 20.0] {
@@ -368,7 +372,10 @@ fn a_full_disk_is_counted_and_warned_of_and_nothing_else() {
     }
     gateway.expect_output("access log: lines are lost");
     let warnings = gateway.output().matches("access log: lines are lost").count();
-    assert_eq!(warnings, 1, "and not for each of them");
+    assert!(
+        warnings as u64 <= 1 + began.elapsed().as_secs() / 10,
+        "{warnings}: one in ten seconds is enough"
+    );
     assert!(gateway.metric("coregate_access_log_lines_total", &[]) < 0.5);
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use coregate_tests::{Gateway, Origin, PATIENCE, eventually, get, post, request, route, service};
 
@@ -45,15 +46,36 @@ fn metrics_are_what_prometheus_accepts() {
     for _ in 0..10 {
         gateway.get("/").expect(200, "a");
     }
+    eventually("a service's histogram", PATIENCE, || {
+        gateway.ops("/metrics").text().contains("coregate_service_own_duration_seconds_bucket{")
+    });
     gateway.client().send("bad\r\n\r\n").read_until_gone();
     let answer = gateway.ops("/metrics");
     assert_eq!(answer.status, 200);
     assert!(answer.field("content-type").unwrap_or_default().starts_with("text/plain"));
     let text = answer.text();
     assert!(text.contains("coregate_"), "{text}");
+    if let Err(why) = judge(&text) {
+        panic!("{why}\n{text}");
+    }
+}
+
+#[test]
+fn what_prometheus_would_not_accept_is_noticed() {
+    for broken in [
+        "# TYPE a_total counter\na_total one\n",
+        "# HELP a_total Help.\n# TYPE a_total counter\na_total{x=\"1} 1\n",
+        "# HELP a-total Help.\n# TYPE a-total counter\na-total 1\n",
+    ] {
+        assert!(judge(broken).is_err(), "{broken}");
+    }
+}
+
+/// What `promtool check metrics` says of a page; where it is not installed, what a look at each line does.
+fn judge(text: &str) -> Result<(), String> {
     let Some(promtool) = promtool() else {
         eprintln!("promtool is not installed: the text was only looked at, not checked");
-        return expect_well_formed(&text);
+        return look_at(text);
     };
     let mut check = Command::new(promtool)
         .args(["check", "metrics"])
@@ -64,14 +86,97 @@ fn metrics_are_what_prometheus_accepts() {
         .expect("promtool runs");
     check.stdin.take().expect("piped").write_all(text.as_bytes()).expect("it reads");
     let output = check.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-fn expect_well_formed(text: &str) {
+fn look_at(text: &str) -> Result<(), String> {
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
-        let value = line.rsplit(' ').next().unwrap_or_default();
-        assert!(value.parse::<f64>().is_ok(), "{line:?}");
+        let (series, value) = line.rsplit_once(' ').ok_or(line)?;
+        let name = series.split('{').next().unwrap_or_default();
+        let named = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !named || value.parse::<f64>().is_err() || series.matches('"').count() % 2 != 0 {
+            return Err(format!("{line:?}"));
+        }
     }
+    Ok(())
+}
+
+#[test]
+fn durations_of_the_site_and_of_each_service_are_histograms() {
+    let origin = Origin::that(|x| {
+        x.delay(Duration::from_millis(60));
+        x.answer(200, "a");
+    });
+    let idle = service("idle").route("/idle").node(&origin);
+    let gateway = Gateway::before(&origin).and(idle).start();
+    for _ in 0..5 {
+        gateway.get("/").expect(200, "a");
+    }
+    gateway.client().send("bad\r\n\r\n").read_until_gone();
+    let site = |part: &str, labels: &[&str]| gateway.metric(&format!("coregate_{part}"), labels);
+    eventually("six are counted", PATIENCE, || site("request_duration_seconds_count", &[]) > 5.5);
+    for (family, label, count) in [
+        ("coregate_request_duration_seconds", "", 6),
+        ("coregate_upstream_duration_seconds", "", 5),
+        ("coregate_own_duration_seconds", "", 6),
+        ("coregate_service_request_duration_seconds", "service=\"site\"", 5),
+        ("coregate_service_upstream_duration_seconds", "service=\"site\"", 5),
+        ("coregate_service_own_duration_seconds", "service=\"site\"", 5),
+    ] {
+        let buckets = buckets(&gateway, family, label);
+        assert!(buckets.len() > 10 && buckets.is_sorted(), "{family}: {buckets:?}");
+        assert_eq!(buckets.last(), Some(&count), "{family}: the last bucket has all");
+        let counted = gateway.metric(&format!("{family}_count"), &[label]);
+        assert!((counted - f64::from(count)).abs() < 0.1, "{family}: {counted}");
+    }
+    // The origin takes at least 60 ms for each, and that is neither lost nor the gateway's.
+    assert!(site("upstream_duration_seconds_sum", &[]) >= 0.3);
+    let (all, own) = (site("request_duration_seconds_sum", &[]), site("own_duration_seconds_sum", &[]));
+    let upstream = site("upstream_duration_seconds_sum", &[]);
+    assert!((all - own - upstream).abs() < 1e-4, "{all} is not {own} and {upstream}");
+    assert!(site("upstream_duration_seconds_bucket", &["le=\"0.05\""]) < 0.1);
+    let text = gateway.ops("/metrics").text();
+    assert!(!text.contains("_duration_seconds_count{service=\"idle\"}"), "it has counted nothing");
+}
+
+/// The buckets of a histogram in the order of the page.
+fn buckets(gateway: &Gateway, family: &str, label: &str) -> Vec<u32> {
+    let text = gateway.ops("/metrics").text();
+    let wanted = format!("{family}_bucket{{");
+    let lines = text.lines().filter(|line| line.starts_with(&wanted) && line.contains(label));
+    lines.map(|line| line.rsplit_once(' ').expect("a value").1.parse().expect("a count")).collect()
+}
+
+#[test]
+fn what_limits_refuse_and_would_refuse_is_counted_by_kind() {
+    let origin = Origin::named("a");
+    let limited = service("limited")
+        .route("/")
+        .node(&origin)
+        .with("limits = { requests_per_second = 0.01, burst = 2 }");
+    let watched = service("watched")
+        .route("/watched")
+        .node(&origin)
+        .with("limits.per_client_ip = { requests_per_second = 0.01, burst = 2, mode = \"observe\" }");
+    let gateway = Gateway::with(limited).and(watched).start();
+    let refused = (0..20).filter(|_| gateway.get("/").status == 429).count();
+    for _ in 0..20 {
+        gateway.get("/watched").expect(200, "a");
+    }
+    assert!(refused > 0);
+    let metric = |name: &str, labels: &[&str]| gateway.metric(&format!("coregate_{name}"), labels);
+    eventually("all are counted", PATIENCE, || metric("requests_total", &[]) > 39.5);
+    let of = ["service=\"limited\"", "limit=\"service\""];
+    for (name, labels) in [("service_limited_requests_total", &of[..]), ("limited_requests_total", &of[1..])]
+    {
+        let counted = metric(name, labels);
+        assert!((counted - refused as f64).abs() < 0.1, "{name}: {counted} of {refused}");
+    }
+    let observed =
+        metric("service_limit_observed_requests_total", &["service=\"watched\"", "limit=\"client\""]);
+    assert!(observed > 0.0);
+    assert!((metric("limit_observed_requests_total", &["limit=\"client\""]) - observed).abs() < 0.1);
+    assert!(metric("service_limited_requests_total", &["service=\"watched\""]) < 0.1);
 }
 
 #[test]
