@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`child`] | a process that ends with its guard |
 //! | [`gateway`] | starting coregate, nginx and HAProxy with equal features |
+//! | [`governed`] | the same with limits, access lists and an access log |
 //! | [`machine`] | what the numbers were taken on |
 //! | [`throughput`] | the comparison under load |
 //! | [`idle`] | memory of idle connections, CPU of an idle process |
@@ -14,6 +15,7 @@
 
 pub mod child;
 pub mod gateway;
+pub mod governed;
 pub mod idle;
 pub mod machine;
 pub mod results;

@@ -18,8 +18,8 @@ struct Cli {
     /// What to measure
     #[arg(long, value_enum, default_value = "throughput")]
     scenario: Scenario,
-    /// Numbers of connections (throughput)
-    #[arg(long, value_delimiter = ',', default_value = "8,64,600")]
+    /// Numbers of connections (throughput: 8,64,600; governance: 64)
+    #[arg(long, value_delimiter = ',')]
     connections: Vec<usize>,
     /// Interleaved rounds, of which medians are taken (throughput)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
@@ -36,8 +36,9 @@ struct Cli {
     /// Idle connections (idle-memory)
     #[arg(long, default_value_t = 20_000)]
     idle_connections: usize,
-    /// Which gateways; ratios are of the first one. Those that are not installed are left out
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "coregate,nginx,haproxy")]
+    /// Which gateways (coregate,nginx,haproxy; governance: coregate-governed,coregate,nginx-governed); ratios are of the
+    /// first one. Those that are not installed are left out
+    #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Kind>,
     /// CPU of the gateway
     #[arg(long, default_value_t = 0)]
@@ -57,6 +58,8 @@ struct Cli {
 enum Scenario {
     /// CPU of a request, requests a second, latencies
     Throughput,
+    /// The same with limits, access lists and an access log
+    Governance,
     /// Memory of an idle connection
     IdleMemory,
     /// CPU of an idle process
@@ -67,6 +70,7 @@ impl Cli {
     /// The name of the results' section and its heading.
     fn section(&self) -> (&'static str, &'static str) {
         match (self.scenario, self.rate) {
+            (Scenario::Governance, _) => ("governance", "Limits, access lists, access log"),
             (Scenario::Throughput, None) => ("throughput", "Throughput"),
             (Scenario::Throughput, Some(_)) => ("open-loop", "Latency at a fixed rate"),
             (Scenario::IdleMemory, _) => ("idle-memory", "Memory of an idle connection"),
@@ -99,10 +103,20 @@ async fn main() -> ExitCode {
     }
 }
 
+/// What was given, or else what a scenario wants.
+fn or_else<T: Clone>(given: &[T], wanted: &[T]) -> Vec<T> {
+    if given.is_empty() { wanted.to_vec() } else { given.to_vec() }
+}
+
 async fn compare(cli: &Cli) -> Result<(), String> {
+    let (gateways, connections): (&[Kind], &[usize]) = match cli.scenario {
+        Scenario::Governance => (&[Kind::CoregateGoverned, Kind::Coregate, Kind::NginxGoverned], &[64]),
+        _ => (&[Kind::Coregate, Kind::Nginx, Kind::Haproxy], &[8, 64, 600]),
+    };
+    let (wanted, connections) = (or_else(&cli.only, gateways), or_else(&cli.connections, connections));
     let cpus = Cpus { gateway: cli.gateway_cpu, load: cli.load_cpu };
-    let gateways: Vec<Kind> = cli.only.iter().copied().filter(|kind| kind.program().is_some()).collect();
-    for missing in cli.only.iter().filter(|kind| !gateways.contains(kind)) {
+    let gateways: Vec<Kind> = wanted.iter().copied().filter(|kind| kind.program().is_some()).collect();
+    for missing in wanted.iter().filter(|kind| !gateways.contains(kind)) {
         eprintln!("{} is not installed: left out", missing.name());
     }
     let flags: Vec<String> = std::env::args().skip(1).collect();
@@ -110,10 +124,10 @@ async fn compare(cli: &Cli) -> Result<(), String> {
     let machine = machine::description(&gateways, command.trim());
     pin(Some(cpus.load));
     let table = match cli.scenario {
-        Scenario::Throughput => {
+        Scenario::Throughput | Scenario::Governance => {
             let settings = Settings {
                 gateways,
-                connections: cli.connections.clone(),
+                connections,
                 rounds: usize::try_from(cli.rounds).unwrap_or(usize::MAX),
                 duration: cli.duration,
                 warmup: cli.warmup,

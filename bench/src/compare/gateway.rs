@@ -1,6 +1,7 @@
 //! Starting the gateways: the configurations of wrk-scripts/peers, on free ports, in temporary folders.
 //!
-//! They have equal features: upstream connections kept alive, the prefix stripped, X-Forwarded-For set, no access log.
+//! They have equal features: upstream connections kept alive, the prefix stripped, X-Forwarded-For set, no access log;
+//! or, governed, all that [`governed`] adds.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::child::Child;
+use super::governed;
 
 const COREGATE: &str = include_str!("../../../wrk-scripts/peers/coregate.toml");
 const NGINX: &str = include_str!("../../../wrk-scripts/peers/nginx.conf");
@@ -36,6 +38,10 @@ pub enum Kind {
     Nginx,
     /// HAProxy.
     Haproxy,
+    /// This one, with limits, access lists and an access log.
+    CoregateGoverned,
+    /// nginx, with limits, access lists and an access log.
+    NginxGoverned,
 }
 
 impl Kind {
@@ -45,14 +51,17 @@ impl Kind {
             Kind::Coregate => "coregate",
             Kind::Nginx => "nginx",
             Kind::Haproxy => "haproxy",
+            Kind::CoregateGoverned => "coregate, governed",
+            Kind::NginxGoverned => "nginx, governed",
         }
     }
 
     /// Its program: coregate's beside this one, the others where they are installed.
     pub fn program(self) -> Option<PathBuf> {
         match self {
-            Kind::Coregate => beside("coregate").ok(),
-            Kind::Nginx | Kind::Haproxy => installed(self.name()),
+            Kind::Coregate | Kind::CoregateGoverned => beside("coregate").ok(),
+            Kind::Nginx | Kind::NginxGoverned => installed("nginx"),
+            Kind::Haproxy => installed("haproxy"),
         }
     }
 }
@@ -104,8 +113,8 @@ impl Server {
         std::fs::write(&path, config).map_err(|error| format!("{}: {error}", path.display()))?;
         let (path, folder) = (path.display().to_string(), dir.path().display().to_string());
         let args = match kind {
-            Kind::Coregate => vec!["--config", &path],
-            Kind::Nginx => vec!["-p", &folder, "-c", &path, "-e", "error.log"],
+            Kind::Coregate | Kind::CoregateGoverned => vec!["--config", &path],
+            Kind::Nginx | Kind::NginxGoverned => vec!["-p", &folder, "-c", &path, "-e", "error.log"],
             Kind::Haproxy => vec!["-f", &path],
         };
         let child = Child::start(&program, &args, dir.path(), cpus.gateway, cpus.load)?;
@@ -140,10 +149,14 @@ fn configuration(
     [listen, ops]: [SocketAddr; 2],
     cpu: usize,
 ) -> (&'static str, String) {
+    let coregate = || COREGATE.replace("shards = 0", &format!("cpus = [{cpu}]"));
+    // Room for the scenario of idle connections, as coregate has.
+    let nginx = || NGINX.replace("8000", "50000").replace("20000", "100000");
     let (file, text) = match kind {
-        Kind::Coregate => ("coregate.toml", COREGATE.replace("shards = 0", &format!("cpus = [{cpu}]"))),
-        // Room for the scenario of idle connections, as coregate has.
-        Kind::Nginx => ("nginx.conf", NGINX.replace("8000", "50000").replace("20000", "100000")),
+        Kind::Coregate => ("coregate.toml", coregate()),
+        Kind::CoregateGoverned => ("coregate.toml", governed::coregate(&coregate())),
+        Kind::Nginx => ("nginx.conf", nginx()),
+        Kind::NginxGoverned => ("nginx.conf", governed::nginx(&nginx())),
         Kind::Haproxy => (
             "haproxy.cfg",
             HAPROXY.replace("maxconn 8000", &format!("maxconn {HAPROXY_CONNECTIONS}\n  no strict-limits")),
@@ -206,19 +219,21 @@ fn installed(name: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     #[test]
     fn configurations_have_nothing_left_to_fill_in() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        for kind in [Kind::Coregate, Kind::Nginx, Kind::Haproxy] {
+        for &kind in Kind::value_variants() {
             let (_, text) = configuration(kind, address(11), [address(12), address(13)], 0);
             assert!(text.contains("127.0.0.1:11") && text.contains("127.0.0.1:12"), "{text}");
             let settings = text.lines().filter(|line| !line.starts_with('#'));
             for left in ["WORKERS", ":2003", ":809", ":9902", " 8000"] {
                 assert!(settings.clone().all(|line| !line.contains(left)), "{left}: {text}");
             }
-            if kind == Kind::Coregate {
+            if matches!(kind, Kind::Coregate | Kind::CoregateGoverned) {
                 assert!(text.contains("cpus = [0]"), "{text}");
                 coregate_config::parse_toml(&text, "coregate.toml").unwrap();
             }

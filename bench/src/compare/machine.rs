@@ -14,7 +14,9 @@ pub fn description(gateways: &[Kind], command: &str) -> String {
         .map_or("unknown CPU", |(_, model)| model.trim());
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let versions: Vec<String> = gateways.iter().map(|&kind| version(kind)).collect();
+    let mut versions: Vec<String> = gateways.iter().map(|&kind| version(kind)).collect();
+    versions.sort_unstable();
+    versions.dedup();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split_whitespace().next().unwrap_or("?");
     format!(
@@ -29,8 +31,8 @@ pub fn description(gateways: &[Kind], command: &str) -> String {
 
 fn version(kind: Kind) -> String {
     let flag = match kind {
-        Kind::Coregate => "--version",
-        Kind::Nginx | Kind::Haproxy => "-v",
+        Kind::Coregate | Kind::CoregateGoverned => "--version",
+        Kind::Nginx | Kind::NginxGoverned | Kind::Haproxy => "-v",
     };
     let program = kind.program().unwrap_or_default();
     output(&program.display().to_string(), &[flag]).unwrap_or_else(|| format!("{} (unknown)", kind.name()))

@@ -38,7 +38,9 @@ impl Address {
             Some(kind @ ("" | "-cluster" | "-sentinel")) => (false, kind),
             Some(kind @ ("s" | "s-cluster" | "s-sentinel")) => (true, &kind[1..]),
             _ => {
-                return Err("must begin with redis://, redis-cluster://, redis-sentinel:// or rediss..".into());
+                return Err(
+                    "must begin with redis://, redis-cluster://, redis-sentinel:// or rediss..".into()
+                );
             }
         };
         check_query(kind, rest)?;
