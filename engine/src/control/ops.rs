@@ -33,6 +33,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::engine::Engine;
+use crate::clock;
 use crate::metrics::CONTENT_TYPE;
 
 /// Something that is to be read from the state.
@@ -204,7 +205,7 @@ async fn explain(
     };
     let Query(params) = query.map_err(|error| wrong(error.body_text()))?;
     let request = explain::Request::parse(&params).map_err(wrong)?;
-    let explained = asker.ask(move |engine| explain::explain(engine, &request)).await?;
+    let explained = asker.ask(move |engine| explain::explain(engine, &request, clock::read())).await?;
     Ok(json_text(&explained))
 }
 

@@ -7,10 +7,12 @@
 //! [`RouteTable::explain`]: crate::route::RouteTable::explain
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Instant;
 
-use coregate_config::checked::{LimitScope, Limits, Policy, Route, Service};
-use ipnet::IpNet;
+use coregate_config::checked::{Policy, Route, Service};
 use serde::{Deserialize, Serialize};
+
+mod checks;
 
 use super::nodes::policy_name;
 use crate::balance::{Balancer, NodeWeight};
@@ -18,10 +20,11 @@ use crate::control::engine::Engine;
 use crate::control::snapshot::ServicePlan;
 use crate::http::target::{self, Target};
 use crate::route::{Explanation, Outcome};
+use checks::Check;
 
 /// What to ask, for whoever asked wrongly.
-pub const USAGE: &str = "/api/v1/explain?url=http%3A%2F%2Fexample.com%2Fpath&method=GET&client=192.0.2.1 \
-                         (method and client may be left out)";
+pub const USAGE: &str = "/api/v1/explain?url=http%3A%2F%2Fexample.com%2Fpath&method=GET&client=192.0.2.1\
+                         &tenant=app_id (method, client and tenant may be left out)";
 
 /// The query.
 #[derive(Debug, Default, Deserialize)]
@@ -30,6 +33,7 @@ pub struct Params {
     url: Option<String>,
     method: Option<String>,
     client: Option<String>,
+    tenant: Option<String>,
 }
 
 /// A request that could be made.
@@ -43,6 +47,8 @@ pub struct Request {
     /// What routes are matched on.
     normalised_path: String,
     client: IpAddr,
+    /// `app_id` of the tenant whose valid credentials it presents; `None` = none.
+    tenant: Option<String>,
 }
 
 /// The answer.
@@ -77,13 +83,6 @@ struct RouteView {
     methods: Vec<String>,
     strip_prefix: bool,
     rewrites: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Check {
-    check: &'static str,
-    passed: bool,
-    why: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -139,12 +138,13 @@ impl Request {
             path: parsed.path().to_owned(),
             normalised_path: normalised,
             client,
+            tenant: params.tenant.clone(),
         })
     }
 }
 
-/// Goes the way of a request: route, access, tenant, limits, balancing.
-pub fn explain(engine: &Engine, request: &Request) -> Explained {
+/// Goes the way of a request: route, admission, balancing.
+pub fn explain(engine: &Engine, request: &Request, now: Instant) -> Explained {
     let snapshot = &engine.snapshot;
     let routing = snapshot.routes.explain(&request.host, &request.normalised_path, &request.method);
     let mut explained = Explained {
@@ -169,8 +169,8 @@ pub fn explain(engine: &Engine, request: &Request) -> Explained {
     let route = plan.and_then(|plan| plan.config.routes.get(found.route as usize));
     let (Some(plan), Some(route)) = (plan, route) else { return explained };
     explained.route = Some(RouteView::new(&plan.config, found.route, route));
-    let (checks, refusal) = checks(&plan.config, request.client);
-    explained.checks = checks;
+    explained.checks = checks::all(snapshot, plan, request, now);
+    let refusal = explained.checks.iter().find_map(Check::refusal);
     let balancing = balance(engine, plan, request.client);
     explained.verdict = match refusal {
         Some(refusal) => refusal,
@@ -187,7 +187,7 @@ impl Verdict {
     }
 
     fn forwarded(service: &str) -> Self {
-        let why = format!("goes to a node of service \"{service}\", if its limits have room");
+        let why = format!("goes to a node of service \"{service}\"");
         Self { outcome: "forwarded", status: None, why }
     }
 }
@@ -213,53 +213,6 @@ impl RouteView {
                 .collect(),
         }
     }
-}
-
-/// The checks in the order of the request path, and the answer of the first that refuses.
-fn checks(service: &Service, client: IpAddr) -> (Vec<Check>, Option<Verdict>) {
-    let access = access(&service.access.deny, &service.access.allow, client);
-    let refusal = (!access.passed).then(|| Verdict::refused(403, "ip_denied", &access.why));
-    let tenant = Check {
-        check: "tenant",
-        passed: true,
-        why: if service.access.require_tenant {
-            "a tenant is required: without valid credentials the answer is 401 tenant_required".to_owned()
-        } else {
-            "no tenant is required".to_owned()
-        },
-    };
-    let limits = Check { check: "limits", passed: true, why: limits(&service.limits) };
-    (vec![access, tenant, limits], refusal)
-}
-
-fn access(deny: &[IpNet], allow: &[IpNet], client: IpAddr) -> Check {
-    let holding = |networks: &[IpNet]| networks.iter().find(|network| network.contains(&client)).copied();
-    let (passed, why) = if let Some(network) = holding(deny) {
-        (false, format!("{client} is in access.deny ({network})"))
-    } else if allow.is_empty() {
-        (true, format!("{client} is not in access.deny, and access.allow is empty"))
-    } else if let Some(network) = holding(allow) {
-        (true, format!("{client} is in access.allow ({network})"))
-    } else {
-        (false, format!("{client} is not in access.allow"))
-    };
-    Check { check: "access", passed, why }
-}
-
-fn limits(limits: &Limits) -> String {
-    let rate = |rate: coregate_config::checked::Rate| {
-        format!("{} requests a second, burst {}", rate.requests_per_second, rate.burst)
-    };
-    let scope = match limits.scope {
-        LimitScope::Process => "this process",
-        LimitScope::Cluster => "the cluster",
-    };
-    let set = [("for each client IP", limits.per_client_ip), ("for the service", limits.service)];
-    let set: Vec<String> = set
-        .into_iter()
-        .filter_map(|(what, limit)| limit.map(|limit| format!("{} {what}", rate(limit))))
-        .collect();
-    if set.is_empty() { "no limits".to_owned() } else { format!("{}, over {scope}", set.join("; ")) }
 }
 
 fn balance(engine: &Engine, plan: &ServicePlan, client: IpAddr) -> Balancing {

@@ -23,11 +23,16 @@ address = "10.0.0.2:80"
 "#;
 
 fn params(url: &str, method: Option<&str>, client: Option<&str>) -> Params {
-    Params { url: Some(url.into()), method: method.map(Into::into), client: client.map(Into::into) }
+    Params {
+        url: Some(url.into()),
+        method: method.map(Into::into),
+        client: client.map(Into::into),
+        tenant: None,
+    }
 }
 
 fn ask(rig: &Rig, url: &str, method: &str, client: &str) -> Explained {
-    explain(&rig.engine, &Request::parse(&params(url, Some(method), Some(client))).unwrap())
+    explain(&rig.engine, &Request::parse(&params(url, Some(method), Some(client))).unwrap(), clock::read())
 }
 
 #[test]
@@ -92,4 +97,53 @@ async fn tells_the_node_and_its_share() {
     let balancing = explained.balancing.unwrap();
     assert_eq!(balancing.chosen, None);
     assert!(balancing.nodes.iter().all(|node| node.share == 0.0));
+}
+
+const GOVERNED: &str = r#"
+[[services]]
+name = "a"
+routes = [{ path_prefix = "/" }]
+nodes = [{ address = "10.0.0.1:80" }]
+access.require_tenant = true
+[services.limits]
+requests_per_second = 10
+burst = 20
+per_client_ip = { requests_per_second = 1, burst = 2, mode = "observe" }
+[[tenants]]
+app_id = "app"
+secret = "s"
+allow = ["10.0.0.0/8"]
+requests_per_day = 1
+[[tenants]]
+app_id = "off"
+secret = "s"
+enabled = false
+"#;
+
+#[tokio::test]
+async fn tells_the_checks_in_their_order_and_what_is_left_of_each_limit() {
+    let rig = Rig::start(GOVERNED).await;
+    let ask = |tenant: Option<&str>, client: &str| {
+        let params = Params { tenant: tenant.map(Into::into), ..params("/x", None, Some(client)) };
+        explain(&rig.engine, &Request::parse(&params).unwrap(), clock::read())
+    };
+    let explained = ask(Some("app"), "10.0.0.9");
+    let checks: Vec<_> = explained.checks.iter().map(|check| check.check).collect();
+    assert_eq!(checks, ["access", "client limit", "tenant", "tenant day", "service limit"]);
+    assert_eq!(explained.verdict.outcome, "forwarded");
+    assert!(
+        explained.checks[1].why.starts_with("2 of 2 left") && explained.checks[1].why.ends_with("observes")
+    );
+    assert!(explained.checks[4].why.starts_with("20 of 20 left"), "{}", explained.checks[4].why);
+    assert_eq!(ask(None, "10.0.0.9").verdict.outcome, "tenant_required");
+    assert_eq!(ask(Some("nobody"), "10.0.0.9").verdict.outcome, "invalid_token");
+    assert_eq!(ask(Some("off"), "10.0.0.9").verdict.outcome, "invalid_token");
+    assert_eq!(ask(Some("app"), "192.0.2.1").verdict.outcome, "ip_denied");
+
+    let now = clock::read();
+    let today = crate::clock::DayClock::new("UTC").at(now);
+    let quota = rig.engine.snapshot.tenants[0].day.as_ref().unwrap();
+    quota.learn(today.number, 1);
+    let explained = ask(Some("app"), "10.0.0.9");
+    assert_eq!((explained.verdict.outcome, explained.verdict.status), ("quota_exhausted", Some(429)));
 }
