@@ -7,6 +7,7 @@
 mod latency;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 pub use self::latency::{Latency, Timing};
 
@@ -329,6 +330,8 @@ pub struct ShardCounters {
 /// What one shard counted since its last delta.
 #[derive(Debug, Clone, Default)]
 pub struct Delta {
+    /// When counting began: at the last delta; `None` = now. Which hour it belongs to.
+    pub began: Option<Instant>,
     /// Everything.
     pub site: Counters,
     /// By service; only those that counted something.

@@ -22,6 +22,7 @@ use coregate_config::checked::{Gateway, Server};
 use tracing::{info, warn};
 
 use crate::access_log;
+use crate::control::flow::writer;
 use crate::control::listeners::{self, OpenError, OpenListener};
 use crate::control::reload::Watch;
 use crate::net::StartError;
@@ -100,6 +101,10 @@ pub fn prepare(gateway: Gateway, source: Source) -> Result<Boot, BootError> {
     let refused = unbuilt::refused(&gateway);
     if !refused.is_empty() {
         return Err(BootError::Unbuilt(refused));
+    }
+    let unfit = writer::check(&gateway.stats);
+    if !unfit.is_empty() {
+        return Err(BootError::Unbuilt(unfit));
     }
     unbuilt::ignored(&gateway).iter().for_each(|what| warn!("{what}"));
     crate::net::probe().map_err(BootError::Machine)?;

@@ -18,6 +18,7 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coregate::boot::{self, Source};
+use coregate::control::flow::writer;
 use coregate::control::reload::Watch;
 use coregate::demo::{self, Origin};
 use coregate::metrics::{COMMIT, VERSION};
@@ -109,9 +110,12 @@ fn version() -> &'static str {
     &TEXT
 }
 
+/// The client of Redis says at "warn" what the gateway says better.
+const LOG_DEFAULT: &str = "info,fred=off";
+
 fn start_log(flags: &LogFlags) -> Result<(), String> {
     let given = flags.log_level.clone().or_else(|| std::env::var(EnvFilter::DEFAULT_ENV).ok());
-    let text = given.filter(|text| !text.is_empty()).unwrap_or_else(|| "info".to_owned());
+    let text = given.filter(|text| !text.is_empty()).unwrap_or_else(|| LOG_DEFAULT.to_owned());
     let filter = EnvFilter::try_new(&text).map_err(|error| {
         format!(
             "log filter \"{text}\": {error}; right would be \"debug\" or \"info,coregate::control=debug\""
@@ -137,6 +141,11 @@ fn run_file(config: PathBuf) -> ExitCode {
 fn check(config: &Path) -> ExitCode {
     match coregate_config::load(config) {
         Ok(gateway) => {
+            let unfit = writer::check(&gateway.stats);
+            if !unfit.is_empty() {
+                unfit.iter().for_each(|why| println!("{}: {why}", config.display()));
+                return ExitCode::FAILURE;
+            }
             println!("ok: {}", summary(&gateway));
             ExitCode::SUCCESS
         }

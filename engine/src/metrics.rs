@@ -131,6 +131,14 @@ families! {
     SHARD_BUFFERS_LENT Gauge "coregate_shard_buffers_lent" "Receive buffers of a shard that hold unread bytes.";
     SHARD_BUFFERS_EXHAUSTED Counter "coregate_shard_buffers_exhausted_total"
         "Times that a shard's receive buffers ran out.";
+    REDIS_UP Gauge "coregate_redis_up" "1 while Redis takes what it is sent; absent without a Redis.";
+    REDIS_CONNECTIONS Counter "coregate_redis_connections_total" "Connections to Redis that were made.";
+    FLOW_FLUSHES Counter "coregate_flow_flushes_total" "Attempts to write flow counters to Redis by result.";
+    FLOW_PENDING_KEYS Gauge "coregate_flow_pending_keys" "Keys whose counts wait to be written to Redis.";
+    FLOW_REFUSED_KEYS Counter "coregate_flow_refused_keys_total"
+        "Times that Redis refused to count under a key, such as one of another type; its counts are kept.";
+    FLOW_DROPPED Counter "coregate_flow_dropped_counts_total"
+        "Counts that could not be written to Redis for as long as it would have kept them.";
     PROCESS_CPU Counter "process_cpu_seconds_total" "User and system CPU time of the process in seconds.";
     PROCESS_MEMORY Gauge "process_resident_memory_bytes" "Resident memory of the process in bytes.";
     PROCESS_FDS Gauge "process_open_fds" "Open file descriptors of the process.";

@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use crate::accept;
 use crate::access_log::{self, AccessLog};
 use crate::account::{Delta, Ending};
-use crate::clock::{DayClock, HttpDate};
+use crate::clock::{self, DayClock, HttpDate};
 use crate::control::snapshot::Snapshot;
 use crate::limit::Day;
 use crate::message::{FromShard, NodesChanged, ToShard};
@@ -98,6 +98,8 @@ pub struct Shard {
     draining: Cell<bool>,
     drain_deadline: Cell<Option<Instant>>,
     reports: mpsc::Sender<FromShard>,
+    /// When the counting for the next delta began.
+    began: Cell<Instant>,
     date: HttpDate,
     day: DayClock,
 }
@@ -175,6 +177,7 @@ async fn run(seed: ShardSeed) -> io::Result<()> {
         draining: Cell::new(false),
         drain_deadline: Cell::new(None),
         reports: seed.reports,
+        began: Cell::new(clock::read()),
         date: HttpDate::default(),
         day: DayClock::new(&seed.snapshot.gateway.stats.timezone),
         net: net.clone(),
@@ -368,7 +371,9 @@ impl Shard {
         let mut site = self.counted.rest.borrow_mut().hand_over().unwrap_or_default();
         services.iter().for_each(|(_, counters)| site.merge(counters));
         let shard = self.counters.take(&self.net, &self.pools);
-        let delta = Delta { site, services, tenants, shard };
+        // The clock itself, not the turn's time: an hour that has ended before the order to report has ended here too.
+        let began = Some(self.began.replace(clock::read()));
+        let delta = Delta { began, site, services, tenants, shard };
         permit.send(FromShard::Delta { shard: self.index, delta: Box::new(delta) });
         true
     }

@@ -38,9 +38,6 @@ pub fn refused(gateway: &Gateway) -> Vec<String> {
 /// What has no effect.
 pub fn ignored(gateway: &Gateway) -> Vec<&'static str> {
     let mut ignored = Vec::new();
-    if gateway.stats.redis_url.is_some() {
-        ignored.push("stats.redis_url: this build keeps its counters in memory only");
-    }
     ignored
 }
 

@@ -16,6 +16,8 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use super::flow::Flow;
+use super::flow::calendar::{Calendar, Moment};
+use super::flow::writer::Writer;
 use super::health_checks::{Checker, Subject};
 use super::listeners::{self, OpenListener};
 use super::reload::{self, Held, LoadError, Loaded, Watch};
@@ -27,6 +29,8 @@ use crate::access_log;
 use crate::boot::{Boot, Source};
 use crate::clock;
 use crate::message::{FromShard, NodesChanged, ToShard};
+
+mod counters;
 
 /// How long after the drain deadline a shard may take to say that it is done.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
@@ -123,8 +127,13 @@ impl Engine {
         addresses.update(resolve::look_up(addresses.names()).await);
         let mut checker = Checker::new(events.clone(), u64::from(std::process::id()));
         checker.reconfigure(subjects(&gateway, &addresses), now);
-        let mut flow = Flow::new(seats.len(), gateway.stats.interval, now);
-        flow.retain(gateway.services.iter().map(|service| Arc::clone(&service.name)));
+        let stats = &gateway.stats;
+        let writer = Writer::start(stats, events.clone(), now)
+            .map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, format!("stats.redis_url: {why}")))?;
+        let moment = Moment::read();
+        let calendar = Calendar::new(&stats.timezone);
+        let mut flow = Flow::new(seats.len(), stats.interval, calendar, writer, moment);
+        flow.retain(&gateway, moment);
         let gateway = Arc::new(gateway);
         let snapshot = Arc::new(Snapshot::compile(
             1,
@@ -190,7 +199,7 @@ impl Engine {
                 let changed = self.checker.on_passive_failure(&service, node, now);
                 self.tell_nodes(changed);
             }
-            FromShard::Delta { shard, delta } => self.flow.add(shard, &delta, now),
+            FromShard::Delta { shard, delta } => self.flow.add(shard, &delta, Moment::read()),
             FromShard::Applied { shard, revision } => self.on_applied(shard, revision),
             FromShard::Drained { shard, cut } => {
                 self.shards.on_drained(shard);
@@ -215,6 +224,8 @@ impl Engine {
                 }
             }
             Event::Checked(result) => self.on_checked(&result, now),
+            Event::Written(written) => self.on_written(&written, now),
+            Event::QuotasRead(read) => self.on_quotas_read(&read),
             // A shard that is told to drain may stop listening to orders.
             Event::ShardGone(shard) if self.stopping.is_none() => self.end_with_dead(shard, now),
             Event::ShardGone(_) => {}
@@ -224,6 +235,7 @@ impl Engine {
     /// Each [`reload::POLL`].
     pub fn on_poll(&mut self, now: Instant) {
         self.flow.tick(now);
+        self.read_quotas(Moment::read());
         self.shards.flush();
         if let Some(shard) = self.shards.dead() {
             self.end_with_dead(shard, now);
@@ -400,7 +412,7 @@ impl Engine {
 
     fn apply(&mut self, gateway: Arc<Gateway>, opened: Vec<OpenListener>, now: Instant) {
         self.checker.reconfigure(subjects(&gateway, &self.addresses), now);
-        self.flow.retain(gateway.services.iter().map(|service| Arc::clone(&service.name)));
+        self.flow.retain(&gateway, Moment::read());
         let checker = &self.checker;
         let is_live = |service: &str, node| checker.is_live(service, node);
         let revision = self.snapshot.revision + 1;

@@ -14,13 +14,14 @@
 //! | `listeners.rs` | listening sockets |
 //! | `resolve.rs` | node names |
 //! | `health_checks.rs` | the checker |
-//! | `flow.rs` | totals of what the shards counted |
+//! | `flow.rs`, `flow/` | totals of what the shards counted, and what goes to Redis |
+//! | `redis.rs`, `redis/` | the connection to Redis |
 //! | `ops.rs` | health, metrics and the read-only API |
 //!
 //! Signals: SIGHUP reads the configuration again. SIGTERM and SIGINT drain: stop accepting, finish what is in flight
-//! within `server.drain_timeout`, exit 0; a second one ends the process at once, with 143 (SIGTERM) or 130 (SIGINT).
-//! SIGUSR1 reopens the access log's file. A shard thread that ends by itself aborts the process: its sockets would go on
-//! taking connections that nobody serves.
+//! within `server.drain_timeout`, write the last counters to Redis within five seconds, exit 0; a second one ends the
+//! process at once, with 143 (SIGTERM) or 130 (SIGINT). SIGUSR1 reopens the access log's file. A shard thread that ends
+//! by itself aborts the process: its sockets would go on taking connections that nobody serves.
 
 pub mod engine;
 pub mod flow;
@@ -38,7 +39,7 @@ mod testing;
 use std::io;
 use std::process::ExitCode;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -50,11 +51,15 @@ use crate::clock;
 use crate::limits::REPORTS_QUEUED_MAX;
 use crate::message::FromShard;
 use engine::{Ending, Engine};
+use flow::calendar::Moment;
+use flow::writer::{QuotasRead, Written};
 use health_checks::CheckResult;
 use ops::Question;
 use reload::{LoadError, Loaded};
 use resolve::{Answer, Name};
 
+/// For writing the last counters to Redis after the shards have drained.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
 /// Results of tasks that may wait to be taken; the tasks wait beyond that.
 const EVENTS_QUEUED_MAX: usize = 1024;
 /// Requests to the ops address that may wait for an answer; more are told to come back.
@@ -69,6 +74,10 @@ pub enum Event {
     Resolved(Vec<(Name, Answer)>),
     /// A health check ended.
     Checked(CheckResult),
+    /// A pipeline with counters has ended.
+    Written(Box<Written>),
+    /// What was used of the tenants' days was read.
+    QuotasRead(Box<QuotasRead>),
     /// A shard takes no orders any more.
     ShardGone(usize),
 }
@@ -150,6 +159,8 @@ async fn serve(mut engine: Engine, mut inbox: Inbox, mut signals: Signals) -> io
             Some(report) = inbox.reports.recv() => engine.on_report(report, clock::read()),
             Some(event) = inbox.events.recv() => engine.on_event(event, clock::read()),
             Some(question) = inbox.questions.recv() => question(&engine),
+            () = at(engine.next_flush()) => engine.flush(clock::read()),
+            () = at(Some(engine.hour_ends(Moment::read()))) => engine.on_hour(Moment::read()),
             () = at(engine.checker.next_due()) => engine.checker.start_due(clock::read()),
             () = at(engine.gives_up_at()) => engine.give_up(),
             _ = poll.tick() => engine.on_poll(clock::read()),
@@ -159,10 +170,34 @@ async fn serve(mut engine: Engine, mut inbox: Inbox, mut signals: Signals) -> io
             while let Ok(report) = inbox.reports.try_recv() {
                 engine.on_report(report, clock::read());
             }
+            let ending = last_flush(&mut engine, inbox, signals, ending).await;
             engine.finish_logs(&ending);
             return Ok(ending);
         }
     }
+}
+
+/// Writes what the shards have counted last, within [`LAST_FLUSH`].
+async fn last_flush(engine: &mut Engine, mut inbox: Inbox, mut signals: Signals, ending: Ending) -> Ending {
+    if !matches!(ending, Ending::Drained { .. }) || !engine.begin_last_flush(clock::read()) {
+        return ending;
+    }
+    let give_up = clock::read() + LAST_FLUSH;
+    while !engine.is_flushed() {
+        tokio::select! {
+            biased;
+            signal = signals.next() => if let Order::Stop { name, code } = signal {
+                engine.stop(name, code, clock::read());
+                break;
+            },
+            Some(event) = inbox.events.recv() => engine.on_event(event, clock::read()),
+            Some(question) = inbox.questions.recv() => question(engine),
+            () = at(engine.next_flush()) => engine.flush(clock::read()),
+            () = at(Some(give_up)) => break,
+        }
+    }
+    engine.end_last_flush();
+    engine.ending().unwrap_or(ending)
 }
 
 async fn at(time: Option<Instant>) {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use coregate_config::Report;
 use coregate_config::checked::{Gateway, Listener};
 
+use super::flow::writer;
 use super::resolve::{self, Answer, Name};
 use crate::unbuilt;
 
@@ -109,7 +110,8 @@ pub struct Loaded {
 pub async fn load(path: PathBuf, known: BTreeSet<Name>) -> Result<Loaded, LoadError> {
     let read = tokio::task::spawn_blocking(move || coregate_config::load(&path));
     let gateway = read.await.map_err(|_| LoadError::Panicked)?.map_err(LoadError::Invalid)?;
-    let refused = unbuilt::refused(&gateway);
+    let mut refused = unbuilt::refused(&gateway);
+    refused.extend(writer::check(&gateway.stats));
     if !refused.is_empty() {
         return Err(LoadError::Unbuilt(refused));
     }

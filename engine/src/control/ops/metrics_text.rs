@@ -38,6 +38,7 @@ pub fn render(engine: &Engine) -> String {
     }
     nodes(&mut text, engine);
     shards(&mut text, &engine.flow.shards);
+    redis(&mut text, engine);
     process(&mut text);
     text.into_string()
 }
@@ -196,6 +197,20 @@ fn shards(text: &mut Text, shards: &[ShardCounters]) {
             }
         });
     }
+}
+
+fn redis(text: &mut Text, engine: &Engine) {
+    let Some(writer) = &engine.flow.writer else { return };
+    let (health, stats) = (writer.redis.health(), writer.ledger.stats);
+    text.single(m::REDIS_UP, u8::from(health.is_up()));
+    text.single(m::REDIS_CONNECTIONS, health.connects);
+    text.family(m::FLOW_FLUSHES, |samples| {
+        samples.add(&[("result", "confirmed")], stats.confirmed);
+        samples.add(&[("result", "failed")], stats.failed);
+    });
+    text.single(m::FLOW_PENDING_KEYS, writer.ledger.keys());
+    text.single(m::FLOW_REFUSED_KEYS, stats.refused);
+    text.single(m::FLOW_DROPPED, stats.dropped);
 }
 
 /// The process as the kernel counts it (proc_pid_stat(5)); what cannot be read is left out.

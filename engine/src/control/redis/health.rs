@@ -97,8 +97,21 @@ pub(super) fn is_cured_by_connecting(words: &str) -> bool {
     CODES.contains(&words.split(' ').next().unwrap_or_default())
 }
 
+/// The client shows errors of the system as Rust's debugging does: `Os { code: 111, .., message: "Connection refused" }`.
+fn spoken(words: &str) -> &str {
+    let inner = |start| words.split_once(start).map(|(_, rest)| rest.trim_end_matches([' ', '}']));
+    if words.starts_with("Os {") {
+        return inner("message: ").map_or(words, |message| message.trim_matches('"'));
+    }
+    if words.starts_with("Custom {") {
+        return inner("error: ").map_or(words, |error| error.trim_matches('"'));
+    }
+    words
+}
+
 /// A server's or the system's words, with what would be right.
 pub(super) fn explain(words: &str) -> String {
+    let words = spoken(words);
     let code = words.split(' ').next().unwrap_or_default();
     let right = match code {
         "WRONGPASS" => "check user and password in stats.redis_url",
