@@ -10,7 +10,7 @@ mkdir -p "$tools/bin"
 
 # command:package
 wanted=(wrk:wrk nginx:nginx-light haproxy:haproxy curl:curl openssl:openssl ps:procps setpriv:util-linux
-    taskset:util-linux cc:gcc c++:g++ git:git python3:python3)
+    redis-server:redis-server taskset:util-linux cc:gcc c++:g++ git:git python3:python3)
 
 say() { echo "install-test-deps: $*"; }
 

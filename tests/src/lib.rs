@@ -19,6 +19,7 @@ pub mod message;
 pub mod origin;
 pub mod ports;
 pub mod process;
+pub mod redis;
 pub mod request;
 pub mod wait;
 pub mod wire;
@@ -30,6 +31,7 @@ pub use gateway::{Finished, Gateway};
 pub use load::Load;
 pub use message::{Answer, Broken};
 pub use origin::Origin;
+pub use redis::Redis;
 pub use request::{Request, get, post, request};
 pub use wait::{Deadline, PATIENCE, eventually};
 

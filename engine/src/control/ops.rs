@@ -9,6 +9,7 @@
 
 mod config;
 mod explain;
+mod flow;
 mod metrics_text;
 mod nodes;
 
@@ -33,6 +34,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::engine::Engine;
+use super::flow::calendar::Moment;
 use crate::clock;
 use crate::metrics::CONTENT_TYPE;
 
@@ -51,11 +53,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What there is, for whoever asks for something else.
-const PATHS: [(&str, &str); 6] = [
+const PATHS: [(&str, &str); 7] = [
     ("/healthz", "200 while the process is alive"),
     ("/readyz", "200 when every shard has a configuration in force and the process is not stopping"),
     ("/metrics", "Prometheus metrics"),
     ("/api/v1/nodes", "services, their nodes and how they are; listeners"),
+    ("/api/v1/flow?service=&tenant=&scope=", "requests of today and yesterday by hour, rates, latencies"),
     ("/api/v1/config", "the configuration in force, without secrets"),
     ("/api/v1/explain?url=&method=&client=", "what would become of a request, and why"),
 ];
@@ -75,6 +78,7 @@ fn router(questions: mpsc::Sender<Question>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/v1/nodes", get(nodes))
+        .route("/api/v1/flow", get(flow))
         .route("/api/v1/config", get(config))
         .route("/api/v1/explain", get(explain))
         .fallback(not_found)
@@ -191,6 +195,48 @@ async fn nodes(State(asker): State<Asker>) -> Result<Response, ApiError> {
 
 async fn config(State(asker): State<Asker>) -> Result<Response, ApiError> {
     Ok(json_text(&asker.ask(config::show).await?))
+}
+
+async fn flow(
+    State(asker): State<Asker>,
+    query: Result<Query<flow::Params>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(params) = query.map_err(|error| ApiError {
+        status: StatusCode::BAD_REQUEST,
+        code: "bad_request",
+        message: error.body_text(),
+        details: Some(json!({ "usage": flow::USAGE })),
+    })?;
+    let missing = |missing: flow::Missing| {
+        let (status, code) = match missing {
+            flow::Missing::Unknown(_) => (StatusCode::NOT_FOUND, "not_found"),
+            flow::Missing::NoRedis => (StatusCode::BAD_REQUEST, "bad_request"),
+        };
+        ApiError {
+            status,
+            code,
+            message: missing.to_string(),
+            details: Some(json!({ "usage": flow::USAGE })),
+        }
+    };
+    let now = Moment::read();
+    let (params, question) = asker
+        .ask(move |engine| {
+            let question = flow::cluster(engine, &params, now);
+            (params, question)
+        })
+        .await?;
+    let Some(question) = question.map_err(missing)? else {
+        let view = asker.ask(move |engine| flow::show(engine, &params, now)).await?;
+        return Ok(json_text(&view.map_err(missing)?));
+    };
+    let cluster = question.ask().await.map_err(|failure| ApiError {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: "redis_unreachable",
+        message: failure.to_string(),
+        details: None,
+    })?;
+    Ok(json_text(&cluster))
 }
 
 async fn explain(

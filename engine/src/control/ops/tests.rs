@@ -153,6 +153,74 @@ async fn metrics_have_what_shards_and_services_counted() {
 }
 
 #[tokio::test]
+async fn flow_tells_days_by_hour_and_what_was_counted() {
+    let mut rig = Rig::start(CONFIG).await;
+    let mut counters =
+        Counters { requests: 7, answers: [0, 6, 0, 0, 1], bytes_in: 70, ..Counters::default() };
+    counters.endings[0][7] = 6;
+    counters.limited[1] = 1;
+    let services = vec![("a".into(), counters.clone())];
+    let tenants = vec![("app".into(), counters.clone())];
+    let delta = Box::new(Delta { site: counters, services, tenants, ..Delta::default() });
+    rig.engine.on_report(FromShard::Delta { shard: 1, delta }, clock::read());
+    let (status, flow) = with_ops(&rig, async |ops| get_json(ops, "/api/v1/flow").await).await;
+    assert_eq!(status, 200);
+    assert_eq!((&flow["scope"], &flow["redis"]), (&json!("process"), &json!(null)));
+    for subject in [&flow["site"], &flow["services"]["a"], &flow["tenants"]["app"]] {
+        // Midnight may have passed since.
+        let days = ["today", "yesterday"].map(|day| &subject[day]);
+        let requests: u64 = days.iter().map(|day| day["requests"].as_u64().unwrap()).sum();
+        assert_eq!(requests, 7, "{subject}");
+        let hours = days.iter().flat_map(|day| day["hours"].as_array().unwrap());
+        assert_eq!(hours.map(|hour| hour.as_u64().unwrap()).sum::<u64>(), 7);
+        let total = &subject["since_start"];
+        assert_eq!((&total["answers"]["2xx"], &total["bytes_in"]), (&json!(6), &json!(70)));
+        assert_eq!(total["endings"]["done"]["complete"], 6);
+        assert_eq!(total["limited"]["service"], 1);
+        assert_eq!(
+            days[0]["hours"].as_array().unwrap().len(),
+            flow["today"]["hours"].as_array().unwrap().len()
+        );
+    }
+    let (_, one) = with_ops(&rig, async |ops| get_json(ops, "/api/v1/flow?tenant=app").await).await;
+    assert!(one["tenants"]["app"].is_object() && one["services"].as_object().unwrap().is_empty(), "{one}");
+}
+
+#[tokio::test]
+async fn flow_of_what_does_not_exist_is_404() {
+    let rig = Rig::start(CONFIG).await;
+    with_ops(&rig, async |ops| {
+        for query in ["service=b", "tenant=b", "service=a&tenant=b&scope=cluster"] {
+            let (status, error) = get_json(ops, &format!("/api/v1/flow?{query}")).await;
+            assert_eq!((status, &error["error"]["code"]), (404, &json!("not_found")), "{query}");
+            assert!(error["error"]["message"].as_str().unwrap().contains("\"b\""));
+        }
+        let (status, error) = get_json(ops, "/api/v1/flow?scope=cluster").await;
+        assert_eq!(status, 400);
+        assert!(error["error"]["message"].as_str().unwrap().contains("stats.redis_url"), "{error}");
+        for query in ["scope=all", "services=a"] {
+            let (status, error) = get_json(ops, &format!("/api/v1/flow?{query}")).await;
+            assert_eq!(status, 400, "{query}");
+            assert!(error["error"]["usage"].as_str().unwrap().contains("scope="));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn flow_of_a_redis_that_is_not_there_is_503() {
+    let config = format!("[stats]\nredis_url = \"redis://127.0.0.1:1\"\n{CONFIG}");
+    let rig = Rig::start(&config).await;
+    with_ops(&rig, async |ops| {
+        let (status, error) = get_json(ops, "/api/v1/flow?scope=cluster").await;
+        assert_eq!((status, &error["error"]["code"]), (503, &json!("redis_unreachable")), "{error}");
+        let (status, flow) = get_json(ops, "/api/v1/flow").await;
+        assert_eq!((status, &flow["redis"]["up"]), (200, &json!(false)));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_asked_wrongly_is_answered_in_json() {
     let rig = Rig::start(CONFIG).await;
     with_ops(&rig, async |ops| {

@@ -150,8 +150,8 @@ impl Redis {
             state.health.connected();
             if state.health.is_up() {
                 state.health.forget_logged();
-                let again = if was_down { "again" } else { "" };
-                info!(server = %self.address, "connected to Redis {again}");
+                let again = if was_down { " again" } else { "" };
+                info!(server = %self.address, "connected to Redis{again}");
             }
         });
         number
