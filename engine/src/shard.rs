@@ -200,23 +200,34 @@ async fn take_orders(shard: Rc<Shard>, mut orders: mpsc::Receiver<ToShard>) {
             ToShard::Report => {
                 shard.report();
             }
-            ToShard::Drain { deadline } => shard.drain(deadline),
+            ToShard::Drain { deadline } => {
+                shard.drain(deadline);
+                glommio::spawn_local(end_drain(shard.clone())).detach();
+            }
         }
     }
     shard.net.stop();
 }
 
-/// Hands the counters over each interval, and says when a drain is done.
+/// Hands the counters over each interval.
 async fn report(shard: Rc<Shard>, interval: Duration) {
     let timer = shard.net.timer();
     let mut due = shard.net.now() + interval;
     loop {
-        timer.set(if shard.draining() { shard.net.now() + net::timer::TICK } else { due });
+        timer.set(due);
         timer.wait().await;
-        if shard.net.now() >= due {
-            shard.report();
-            due = (due + interval).max(shard.net.now());
-        }
+        shard.report();
+        due = (due + interval).max(shard.net.now());
+    }
+}
+
+/// Hands the last counters over and says that a drain is done, once it is.
+async fn end_drain(shard: Rc<Shard>) {
+    let timer = shard.net.timer();
+    loop {
+        // First, as the accept tasks still hand out what the backlog holds.
+        timer.set(shard.net.now() + net::timer::TICK);
+        timer.wait().await;
         if shard.drained() {
             return;
         }

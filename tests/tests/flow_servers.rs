@@ -59,13 +59,18 @@ fn cluster() -> (Vec<Redis>, Vec<Port>) {
         let (port, bus) = (server.address().port().to_string(), bus.number().to_string());
         servers[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
     }
+    is_complete(&servers);
+    (servers, buses)
+}
+
+#[track_caller]
+fn is_complete(servers: &[Redis]) {
     eventually("the cluster is complete", PATIENCE, || {
         servers.iter().all(|server| {
             let info = server.command(&["CLUSTER", "INFO"]);
             info.text().contains("cluster_state:ok") && info.text().contains("cluster_known_nodes:3")
         })
     });
-    (servers, buses)
 }
 
 #[test]
@@ -79,6 +84,7 @@ fn on_a_cluster_keys_are_spread_and_counted_exactly_once() {
     // A master that is away for a moment, shorter than the others would say so.
     servers[1].kill();
     servers[1].restart();
+    is_complete(&servers);
     let tally = load.join();
     assert!(tally.failed.is_empty(), "{:?}", tally.failed);
     for id in ["flow_total", "flow_service_site"] {
