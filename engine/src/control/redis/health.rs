@@ -133,6 +133,7 @@ pub(super) fn explain(words: &str) -> String {
         _ if words.contains("cluster support disabled") => {
             "it is no cluster: use redis:// in stats.redis_url"
         }
+        _ if words.contains("cluster state") => "the cluster is not complete: look at CLUSTER INFO",
         _ if words.contains("DB index is out of range") => {
             "it has fewer databases: change the number in stats.redis_url"
         }
