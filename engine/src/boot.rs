@@ -106,7 +106,6 @@ pub fn prepare(gateway: Gateway, source: Source) -> Result<Boot, BootError> {
     if !unfit.is_empty() {
         return Err(BootError::Unbuilt(unfit));
     }
-    unbuilt::ignored(&gateway).iter().for_each(|what| warn!("{what}"));
     crate::net::probe().map_err(BootError::Machine)?;
     let seats = choose_seats(&gateway.server, &allowed_cpus()).map_err(BootError::Cpus)?;
     raise_descriptor_limit(gateway.server.max_connections);

@@ -1,7 +1,7 @@
 //! What a configuration may ask for and this build does not do yet.
 //!
-//! What would leave a service less protected than its configuration says is refused, at start and at a reload; what is
-//! only not recorded is warned of. Each line here goes when the feature comes.
+//! What would leave a service less protected than its configuration says is refused, at start and at a reload. Each
+//! line here goes when the feature comes.
 
 use coregate_config::checked::{Control, Gateway, LimitScope, ListenerProtocol};
 
@@ -33,12 +33,6 @@ pub fn refused(gateway: &Gateway) -> Vec<String> {
         }
     }
     refused
-}
-
-/// What has no effect.
-pub fn ignored(gateway: &Gateway) -> Vec<&'static str> {
-    let mut ignored = Vec::new();
-    ignored
 }
 
 #[cfg(test)]

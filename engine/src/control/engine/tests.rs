@@ -257,3 +257,17 @@ async fn orders_that_do_not_fit_are_kept_in_order() {
     assert!(matches!(taken.pop(), Some(ToShard::Drain { .. })));
     assert!(taken.iter().all(|order| matches!(order, ToShard::Report)));
 }
+
+#[tokio::test]
+async fn all_shards_report_when_an_hour_ends() {
+    use crate::control::flow::calendar::Moment;
+    let mut rig = Rig::start(BASE).await;
+    let now = Moment::read();
+    let later = Moment { wall: now.wall + jiff::SignedDuration::from_hours(1), ..now };
+    rig.engine.on_hour(later);
+    for shard in 0..2 {
+        assert!(matches!(rig.orders(shard)[..], [ToShard::Report]), "shard {shard}");
+    }
+    rig.engine.on_hour(later);
+    assert!(rig.orders(0).is_empty(), "once an hour");
+}

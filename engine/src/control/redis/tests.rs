@@ -89,7 +89,10 @@ fn errors_say_what_would_be_right() {
     for (words, right) in [
         ("WRONGPASS invalid username-password pair or user is disabled.", "check user and password"),
         ("NOAUTH Authentication required.", "wants a password"),
-        ("Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }", "Connection refused; is"),
+        (
+            "Os { code: 111, kind: ConnectionRefused, message: \"Connection refused\" }",
+            "Connection refused; is",
+        ),
         ("READONLY You can't write against a read only replica.", "name the master"),
         ("OOM command not allowed when used memory > 'maxmemory'.", "raise its maxmemory"),
     ] {
