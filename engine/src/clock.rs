@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
@@ -76,12 +77,17 @@ impl DayClock {
 
 /// Days since 1970-01-01 in its time zone, and the time until the next one.
 pub fn day_in(time: &Zoned) -> (u32, Duration) {
-    let epoch = jiff::civil::date(1970, 1, 1);
-    let number = time.date().since((jiff::Unit::Day, epoch)).map_or(0, |span| span.get_days());
     let left = time.tomorrow().and_then(|tomorrow| tomorrow.start_of_day());
     let left =
         left.map_or(DAY_INTERVAL, |next| Duration::try_from(next.duration_since(time)).unwrap_or_default());
-    (u32::try_from(number).unwrap_or(0), left.max(Duration::from_millis(1)))
+    (day_number(time.date()), left.max(Duration::from_millis(1)))
+}
+
+/// Days since 1970-01-01.
+pub fn day_number(date: Date) -> u32 {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    let days = date.since((jiff::Unit::Day, epoch)).map_or(0, |span| span.get_days());
+    u32::try_from(days).unwrap_or(0)
 }
 
 #[cfg(test)]

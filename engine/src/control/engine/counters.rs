@@ -7,6 +7,7 @@ use std::time::Instant;
 use tracing::debug;
 
 use super::Engine;
+use crate::clock::day_number;
 use crate::control::flow::calendar::Moment;
 use crate::control::flow::writer::{QuotaUse, QuotasRead, Writer, Written};
 use crate::message::ToShard;
@@ -73,10 +74,15 @@ impl Engine {
         self.on_quotas(&uses.unwrap_or_default());
     }
 
-    /// What all processes have used of tenants' days, as Redis said just now.
+    /// What all processes have used of tenants' days, as Redis said just now: it is used here, too.
     fn on_quotas(&mut self, uses: &[QuotaUse]) {
+        let snapshot = &self.snapshot;
         for QuotaUse { app_id, date, used, others } in uses {
             debug!(app_id = &**app_id, %date, used, others, "requests of a tenant's day");
+            let tenant = snapshot.callers.index_of(app_id).and_then(|index| snapshot.tenants.get(index));
+            if let Some(quota) = tenant.and_then(|tenant| tenant.day.as_ref()) {
+                quota.learn(day_number(*date), *used);
+            }
         }
     }
 }
