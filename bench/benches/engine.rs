@@ -6,6 +6,8 @@
 
 #[path = "engine/access.rs"]
 mod access;
+#[path = "engine/access_log.rs"]
+mod access_log;
 #[path = "engine/balance.rs"]
 mod balance;
 #[path = "engine/framing.rs"]
@@ -31,6 +33,7 @@ fn short() -> Criterion {
 criterion_group! {
     name = engine;
     config = short();
-    targets = heads::bench, framing::bench, routing::bench, balance::bench, access::bench, limit::bench
+    targets = heads::bench, framing::bench, routing::bench, balance::bench, access::bench, limit::bench,
+        access_log::bench
 }
 criterion_main!(engine);

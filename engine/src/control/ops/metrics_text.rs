@@ -120,7 +120,8 @@ fn services(text: &mut Text, engine: &Engine) {
 
 /// Histograms of the services that have counted something.
 fn service_timings(text: &mut Text, engine: &Engine) {
-    let families: [(Family, fn(&Latency) -> &Timing); 3] = [
+    type Part = fn(&Latency) -> &Timing;
+    let families: [(Family, Part); 3] = [
         (m::SERVICE_REQUEST_DURATION, |latency| &latency.total),
         (m::SERVICE_UPSTREAM_DURATION, |latency| &latency.upstream),
         (m::SERVICE_OWN_DURATION, |latency| &latency.own),
