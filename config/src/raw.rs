@@ -85,9 +85,13 @@ table! {
         timezone: String = "UTC".to_owned(),
         /// Redis that flow counters go to and that `scope = "cluster"` limits are leased from: `redis://`,
         /// `redis-cluster://` or `redis-sentinel://`, with TLS `rediss://`, `rediss-cluster://` or
-        /// `rediss-sentinel://`; left out = counters are kept in memory only.
+        /// `rediss-sentinel://`; left out = counters are kept in memory only. Forms:
+        /// `redis://USER:PASSWORD@HOST:6379/DB`, `redis-cluster://HOST:6379?node=HOST:PORT`,
+        /// `redis-sentinel://HOST:26379/DB?sentinelServiceName=NAME&node=HOST:PORT` (also `sentinelUsername`,
+        /// `sentinelPassword`). TLS trusts the system's roots, or the PEM file that SSL_CERT_FILE names.
         redis_url: Option<String> = None,
-        /// Stands before every Redis key: `{key_prefix}flow_day_{YYYYMMDD}_{id}`.
+        /// Stands before every Redis key: `{key_prefix}flow_day_{YYYYMMDD}_{id}`. On a Redis Cluster a hash tag such as
+        /// `{coregate}:` keeps all keys on one node and in one script call an interval.
         key_prefix: String = String::new(),
         /// How long Redis keeps a counter after it last changed, 1 hour to 10 years.
         retention: Time = Time::seconds(48 * 3600),
