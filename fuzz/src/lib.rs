@@ -13,6 +13,14 @@ pub mod http {
     pub mod target;
 }
 
+/// Who a tenant is, and what that needs.
+#[path = "../../engine/src"]
+mod engine {
+    pub mod access;
+    pub mod tenant;
+}
+pub use engine::{access, tenant};
+
 /// What the ring tells the time with.
 #[cfg(feature = "ring")]
 #[path = "../../engine/src/clock.rs"]
