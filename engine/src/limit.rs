@@ -23,6 +23,7 @@
 
 mod bucket;
 mod clients;
+pub mod cluster;
 mod day;
 mod pace;
 

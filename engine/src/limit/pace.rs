@@ -38,6 +38,18 @@ impl Pace {
         Pace { token_ns, full_ns: (burst * token_ns).min(NS_MAX).round() as u64, burst: burst as u64 }
     }
 
+    /// What each of so many processes has of it: a part of the rate and of the burst, so as long until full.
+    pub(super) fn share(&self, processes: u32) -> Pace {
+        let processes = processes.max(1);
+        if processes == 1 {
+            return *self;
+        }
+        let token_ns = (self.token_ns * f64::from(processes)).min(NS_MAX);
+        // One request must fit.
+        let full_ns = self.full_ns.max(token_ns.round() as u64);
+        Pace { token_ns, full_ns, burst: (self.burst / u64::from(processes)).max(1) }
+    }
+
     /// Takes as many of `wanted` tokens as there are; none: says how long until there is one.
     pub(super) fn take(&self, full_at: &AtomicU64, wanted: u32, now_ns: u64) -> Result<u32, Duration> {
         let mut seen = full_at.load(Ordering::Relaxed);
@@ -82,6 +94,13 @@ impl Pace {
             reset,
             window: Duration::from_nanos(self.full_ns),
         }
+    }
+
+    /// How a limit stands that has this many tokens.
+    pub(super) fn quota_of(&self, there: u64) -> Quota {
+        let remaining = there.min(self.burst);
+        let reset = Duration::from_nanos(self.time_of((self.burst - remaining) as f64));
+        Quota { limit: self.burst, remaining, reset, window: Duration::from_nanos(self.full_ns) }
     }
 
     /// The batch that `shards` shards may each hold: together less than 1% of a second's tokens, or one at a time.

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn rate(requests_per_second: f64, burst: f64) -> Rate {
+pub(super) fn rate(requests_per_second: f64, burst: f64) -> Rate {
     Rate { requests_per_second, burst }
 }
 
@@ -27,18 +27,18 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     /// Uniform in [0, 1).
-    fn share(&mut self) -> f64 {
+    pub(super) fn share(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         (self.share() * end as f64) as usize
     }
 }
@@ -109,7 +109,7 @@ fn requests(
 }
 
 /// The most that any window admitted beyond rate x window.
-fn excess(admitted: &[f64], rate: f64) -> f64 {
+pub(super) fn excess(admitted: &[f64], rate: f64) -> f64 {
     let (mut most, mut least_before) = (0f64, f64::INFINITY);
     for (number, &time) in (0u32..).zip(admitted) {
         let ahead = f64::from(number) - rate * time;
@@ -120,7 +120,7 @@ fn excess(admitted: &[f64], rate: f64) -> f64 {
 }
 
 /// The seed is the time; a failure prints it.
-fn new_seed() -> u64 {
+pub(super) fn new_seed() -> u64 {
     let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1;
     println!("seed {seed}");
     seed
