@@ -33,6 +33,7 @@ pub fn render(engine: &Engine) -> String {
     site(&mut text, &engine.flow.site);
     services(&mut text, engine);
     service_timings(&mut text, engine);
+    tenants(&mut text, engine);
     if let Some(log) = &engine.access_log {
         access_log(&mut text, log.tally());
     }
@@ -114,6 +115,44 @@ fn services(text: &mut Text, engine: &Engine) {
     each(m::SERVICE_OBSERVED, |samples, service, series| {
         for (limit, count) in by_limit(&series.total.observed) {
             samples.add(&[("service", service), ("limit", limit)], count);
+        }
+    });
+}
+
+/// The tenants that have counted something.
+fn tenants(text: &mut Text, engine: &Engine) {
+    let mut each = |family: Family, value: fn(&mut Samples, &str, &Series)| {
+        text.family(family, |samples| {
+            for (app_id, series) in &engine.flow.tenants {
+                value(samples, app_id, series);
+            }
+        });
+    };
+    each(m::TENANT_REQUESTS, |samples, tenant, series| {
+        samples.add(&[("tenant", tenant)], series.total.requests);
+    });
+    each(m::TENANT_REQUESTS_PER_SECOND, |samples, tenant, series| {
+        samples.add(&[("tenant", tenant)], series.requests_per_second);
+    });
+    each(m::TENANT_RESPONSES, |samples, tenant, series| {
+        for (class, count) in CLASSES.into_iter().zip(series.total.answers) {
+            samples.add(&[("tenant", tenant), ("class", class)], count);
+        }
+    });
+    each(m::TENANT_RECEIVED_BYTES, |samples, tenant, series| {
+        samples.add(&[("tenant", tenant)], series.total.bytes_in);
+    });
+    each(m::TENANT_SENT_BYTES, |samples, tenant, series| {
+        samples.add(&[("tenant", tenant)], series.total.bytes_out);
+    });
+    each(m::TENANT_LIMITED, |samples, tenant, series| {
+        for (limit, count) in by_limit(&series.total.limited) {
+            samples.add(&[("tenant", tenant), ("limit", limit)], count);
+        }
+    });
+    each(m::TENANT_OBSERVED, |samples, tenant, series| {
+        for (limit, count) in by_limit(&series.total.observed) {
+            samples.add(&[("tenant", tenant), ("limit", limit)], count);
         }
     });
 }
