@@ -2,7 +2,7 @@
 
 use coregate_tests::redis::Reply;
 use coregate_tests::wait::over;
-use coregate_tests::{Gateway, Origin, PATIENCE, Redis, eventually};
+use coregate_tests::{Gateway, Origin, PATIENCE, Redis, eventually, get, service};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -113,6 +113,32 @@ fn what_was_used_of_a_tenants_day_is_known_after_a_restart() {
         let quota = &flow(&gateway, "?tenant=app")["tenants"]["app"]["quota"];
         quota["used"] == 41 && quota["used_by_others"] == 41
     });
+}
+
+#[test]
+fn a_day_that_is_used_up_stays_so_when_the_gateway_is_restarted() {
+    let (redis, origin) = (Redis::start(), Origin::named("a"));
+    // A zone in which no day ends now.
+    let now = redis.command(&["TIME"]);
+    let Reply::List(time) = &now else { panic!("{now:?}") };
+    let zone = if (1..23).contains(&(time[0].number() / 3600 % 24)) { "UTC" } else { "Etc/GMT+6" };
+    let site = service("site").route("/").node(&origin).with("access.require_tenant = true");
+    let text = format!("{}timezone = {zone:?}\n{}", stats(&redis.url()), TENANT.replace("1000", "10"));
+    let builder = Gateway::with(site).text(&text);
+    // app:s in base64
+    let asked = get("/").field("Authorization", "Basic YXBwOnM=");
+    let first = builder.start();
+    for _ in 0..10 {
+        first.client().ask(&asked).expect(200, "a");
+    }
+    first.client().ask(&asked).expect_error(429, "quota_exhausted");
+    eventually("it is written", PATIENCE, || redis.sum("gw:quota_day_*_app") == 10);
+    drop(first);
+    let second = builder.start();
+    eventually("the quota is read", PATIENCE, || {
+        flow(&second, "?tenant=app")["tenants"]["app"]["quota"]["used"] == 10
+    });
+    second.client().ask(&asked).expect_error(429, "quota_exhausted");
 }
 
 /// `YYYYMMDD` in UTC (days to civil, Howard Hinnant's chrono-compatible algorithms).

@@ -299,14 +299,6 @@ impl Writer {
     }
 }
 
-impl QuotaUse {
-    /// The day's number, as [`crate::clock::day_in`] counts them.
-    pub fn day(&self) -> u32 {
-        let since = self.date.since((jiff::Unit::Day, jiff::civil::date(1970, 1, 1)));
-        since.map_or(0, |span| u32::try_from(span.get_days()).unwrap_or(0))
-    }
-}
-
 impl Quota {
     fn of(&self, app_id: &Arc<str>) -> QuotaUse {
         QuotaUse {
