@@ -6,6 +6,8 @@
 //! Three kinds:
 //! - [`Bucket`] and [`Lease`]: a token bucket of the process (a service's rate, a tenant's rate), from which each shard
 //!   takes small batches with one atomic operation and spends them without any.
+//!   With a [`cluster::Stock`] the bucket is shared with other processes, through Redis: see [`cluster`], which states
+//!   the error of that.
 //! - [`ClientTable`]: token buckets of client addresses, in one table of the process.
 //! - [`DayQuota`] and [`DayLease`]: requests a day.
 //!

@@ -98,6 +98,8 @@ families! {
         "Exchanges of a service that asked a node by how long that took.";
     SERVICE_OWN_DURATION Histogram "coregate_service_own_duration_seconds"
         "Exchanges of a service by how long they took apart from the node.";
+    LIMIT_CLUSTER_DEGRADED Gauge "coregate_limit_cluster_degraded"
+        "1 while a service's limit is not shared with the cluster: it goes on with this process's last share.";
     SERVICE_LIMITED Counter "coregate_service_limited_requests_total" "Requests to a service refused by kind of limit.";
     SERVICE_OBSERVED Counter "coregate_service_limit_observed_requests_total"
         "Requests to a service that a limit in observe mode would have refused by kind of limit.";

@@ -3,7 +3,7 @@
 //! What would leave a service less protected than its configuration says is refused, at start and at a reload. Each
 //! line here goes when the feature comes.
 
-use coregate_config::checked::{Control, Gateway, LimitScope, ListenerProtocol};
+use coregate_config::checked::{Control, Gateway, ListenerProtocol};
 
 /// What cannot be run: key, and what would be right. Empty = all of it can.
 pub fn refused(gateway: &Gateway) -> Vec<String> {
@@ -21,14 +21,6 @@ pub fn refused(gateway: &Gateway) -> Vec<String> {
         if listener.proxy_protocol {
             refused.push(format!(
                 "listener \"{name}\": this build does not read PROXY headers; remove proxy_protocol"
-            ));
-        }
-    }
-    for service in gateway.services.iter().filter(|service| service.enabled) {
-        let name = &service.name;
-        if service.limits.scope == LimitScope::Cluster {
-            refused.push(format!(
-                "service \"{name}\": this build limits for this process alone; use scope = \"process\""
             ));
         }
     }

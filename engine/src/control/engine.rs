@@ -15,6 +15,7 @@ use coregate_config::checked::{Gateway, NodeAddress};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
+use super::cluster_limits::ClusterLimits;
 use super::flow::Flow;
 use super::flow::calendar::{Calendar, Moment};
 use super::flow::writer::Writer;
@@ -47,6 +48,8 @@ pub struct Engine {
     pub checker: Checker,
     /// What the shards counted.
     pub flow: Flow,
+    /// The limits that it shares with other processes; `None` without a Redis.
+    pub cluster_limits: Option<ClusterLimits>,
     /// How often the configuration was read again.
     pub reloads: Reloads,
     /// The access log's thread, if there is a log.
@@ -130,6 +133,8 @@ impl Engine {
         let stats = &gateway.stats;
         let writer = Writer::start(stats, events.clone(), now)
             .map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, format!("stats.redis_url: {why}")))?;
+        let cluster_limits =
+            writer.as_ref().map(|writer| ClusterLimits::start(writer.redis.clone(), &stats.key_prefix));
         let moment = Moment::read();
         let calendar = Calendar::new(&stats.timezone);
         let mut flow = Flow::new(seats.len(), stats.interval, calendar, writer, moment);
@@ -143,6 +148,9 @@ impl Engine {
             Process { shards: seats.len(), now },
             None,
         ));
+        if let Some(limits) = &cluster_limits {
+            limits.apply(&snapshot);
+        }
         let held = listeners.iter().map(as_held).collect();
         log_listeners(&listeners);
         let shards = Shards::spawn(Seed {
@@ -164,6 +172,7 @@ impl Engine {
             snapshot,
             checker,
             flow,
+            cluster_limits,
             reloads: Reloads::default(),
             access_log,
             listeners: held,
@@ -425,6 +434,9 @@ impl Engine {
             process,
             Some(&self.snapshot),
         ));
+        if let Some(limits) = &self.cluster_limits {
+            limits.apply(&self.snapshot);
+        }
         self.shards.send_snapshot(&self.snapshot, shards::deal(opened, self.shards.count()));
         debug!(revision, "configuration sent to the shards");
     }

@@ -16,6 +16,7 @@
 //! | `health_checks.rs` | the checker |
 //! | `flow.rs`, `flow/` | totals of what the shards counted, and what goes to Redis |
 //! | `redis.rs`, `redis/` | the connection to Redis |
+//! | `cluster_limits.rs` | leases of limits that processes share |
 //! | `ops.rs` | health, metrics and the read-only API |
 //!
 //! Signals: SIGHUP reads the configuration again. SIGTERM and SIGINT drain: stop accepting, finish what is in flight
@@ -23,6 +24,7 @@
 //! process at once, with 143 (SIGTERM) or 130 (SIGINT). SIGUSR1 reopens the access log's file. A shard thread that ends
 //! by itself aborts the process: its sockets would go on taking connections that nobody serves.
 
+pub mod cluster_limits;
 pub mod engine;
 pub mod flow;
 pub mod health_checks;
@@ -171,6 +173,9 @@ async fn serve(mut engine: Engine, mut inbox: Inbox, mut signals: Signals) -> io
                 engine.on_report(report, clock::read());
             }
             let ending = last_flush(&mut engine, inbox, signals, ending).await;
+            if let Some(limits) = &mut engine.cluster_limits {
+                limits.leave().await;
+            }
             engine.finish_logs(&ending);
             return Ok(ending);
         }

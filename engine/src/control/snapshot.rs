@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
-use coregate_config::checked::{Gateway, Rate, Service, Tenant};
+use coregate_config::checked::{Gateway, LimitScope, Rate, Service, Tenant};
 
 use crate::access::{AccessList, IpSet};
 use crate::http::headers::Rules;
@@ -129,10 +129,14 @@ impl Snapshot {
                 config: service.clone(),
                 rules: service_rules(service),
                 access: AccessList::build(&service.access.allow, &service.access.deny),
-                rate: service
-                    .limits
-                    .service
-                    .map(|rate| Bucket::renew(buckets.get(&*service.name).copied(), rate, shards, now)),
+                rate: service.limits.service.map(|rate| match service.limits.scope {
+                    LimitScope::Process => {
+                        Bucket::renew(buckets.get(&*service.name).copied(), rate, shards, now)
+                    }
+                    LimitScope::Cluster => {
+                        Bucket::renew_shared(buckets.get(&*service.name).copied(), rate, shards, now)
+                    }
+                }),
                 client_rate: service
                     .limits
                     .per_client_ip

@@ -32,6 +32,7 @@ pub fn render(engine: &Engine) -> String {
     });
     site(&mut text, &engine.flow.site);
     services(&mut text, engine);
+    cluster_limits(&mut text, engine);
     service_timings(&mut text, engine);
     tenants(&mut text, engine);
     if let Some(log) = &engine.access_log {
@@ -153,6 +154,17 @@ fn tenants(text: &mut Text, engine: &Engine) {
     each(m::TENANT_OBSERVED, |samples, tenant, series| {
         for (limit, count) in by_limit(&series.total.observed) {
             samples.add(&[("tenant", tenant), ("limit", limit)], count);
+        }
+    });
+}
+
+/// Only limits that are to be shared.
+fn cluster_limits(text: &mut Text, engine: &Engine) {
+    text.family(m::LIMIT_CLUSTER_DEGRADED, |samples| {
+        for plan in &engine.snapshot.services {
+            if let Some(stock) = plan.rate.as_ref().and_then(|bucket| bucket.stock()) {
+                samples.add(&[("service", &plan.config.name)], u8::from(stock.sharing().is_some()));
+            }
         }
     });
 }
