@@ -153,12 +153,14 @@ fn number(out: &mut Vec<u8>, number: u64) {
 fn ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {
         IpAddr::V4(ip) => {
-            for (index, octet) in ip.octets().into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b'.');
-                }
-                number(out, octet.into());
+            let (mut text, mut len) = ([0; 16], 0);
+            for octet in ip.octets() {
+                let (digits, count) = OCTETS[usize::from(octet)];
+                text[len..len + 4].copy_from_slice(&digits);
+                len += count;
             }
+            // Less the last dot.
+            out.extend_from_slice(&text[..len - 1]);
         }
         // Writing to a vector cannot fail.
         IpAddr::V6(ip) => {
@@ -166,6 +168,24 @@ fn ip(out: &mut Vec<u8>, ip: IpAddr) {
         }
     }
 }
+
+/// Each octet's digits with a dot after them, and how many bytes that are.
+const OCTETS: [([u8; 4], usize); 256] = {
+    let mut table = [([0; 4], 0); 256];
+    let mut octet = 0_u8;
+    loop {
+        let digits = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
+        table[octet as usize] = match octet {
+            0..=9 => ([digits[2], b'.', 0, 0], 2),
+            10..=99 => ([digits[1], digits[2], b'.', 0], 3),
+            100.. => ([digits[0], digits[1], digits[2], b'.'], 4),
+        };
+        if octet == u8::MAX {
+            break table;
+        }
+        octet += 1;
+    }
+};
 
 fn socket(out: &mut Vec<u8>, address: SocketAddr) {
     match address {
@@ -177,6 +197,33 @@ fn socket(out: &mut Vec<u8>, address: SocketAddr) {
         SocketAddr::V6(address) => {
             // Writing to a vector cannot fail.
             let _ = write!(out, "{address}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_everybody_does() {
+        let written = |address: IpAddr| {
+            let mut out = b"x".to_vec();
+            ip(&mut out, address);
+            String::from_utf8(out).unwrap()
+        };
+        for octet in 0..=u8::MAX {
+            for address in [[octet, 0, 10, 255 - octet], [9, octet, octet, 99], [255, 255, 255, octet]] {
+                assert_eq!(written(address.into()), format!("x{}", IpAddr::from(address)));
+            }
+        }
+        for address in ["::1", "2001:db8::", "fe80::1:2"] {
+            assert_eq!(written(address.parse().unwrap()), format!("x{address}"));
+        }
+        for address in ["10.0.0.1:80", "255.255.255.255:65535", "[2001:db8::1]:8080"] {
+            let mut out = Vec::new();
+            socket(&mut out, address.parse().unwrap());
+            assert_eq!(out, address.as_bytes());
         }
     }
 }
