@@ -49,6 +49,18 @@ const EXECUTOR_RING_DEPTH: usize = 128;
 /// How often the executor looks at its own rings while the driver is hot.
 const EXECUTOR_PREEMPT: Duration = Duration::from_millis(10);
 
+/// How long connections that are cut may take to end.
+const CUT_GRACE: Duration = Duration::from_millis(500);
+
+/// The end of a drain that has taken too long.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    /// Connections that were open then.
+    connections: u64,
+    /// How long they are waited for.
+    until: Instant,
+}
+
 /// What a shard is started with.
 pub struct ShardSeed {
     /// Its number, from 0.
@@ -97,6 +109,7 @@ pub struct Shard {
     unreported: Cell<Option<u64>>,
     draining: Cell<bool>,
     drain_deadline: Cell<Option<Instant>>,
+    cut: Cell<Option<Cut>>,
     reports: mpsc::Sender<FromShard>,
     /// When the counting for the next delta began.
     began: Cell<Instant>,
@@ -142,24 +155,48 @@ pub fn spawn(seed: ShardSeed) -> io::Result<JoinHandle<()>> {
         {
             tracing::warn!(shard = index, cpu, "could not pin the shard to its CPU");
         }
-        let executor = LocalExecutorBuilder::new(Placement::Unbound)
-            .name(&format!("shard-{index}"))
-            .io_memory(EXECUTOR_IO_MEMORY)
-            .ring_depth(EXECUTOR_RING_DEPTH)
-            .preempt_timer(EXECUTOR_PREEMPT)
-            .make();
-        let result = match executor {
-            Ok(executor) => executor.run(run(seed)).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(error) = result {
-            tracing::error!(shard = index, %error, "shard failed");
+        let executor = patiently(|| {
+            LocalExecutorBuilder::new(Placement::Unbound)
+                .name(&format!("shard-{index}"))
+                .io_memory(EXECUTOR_IO_MEMORY)
+                .ring_depth(EXECUTOR_RING_DEPTH)
+                .preempt_timer(EXECUTOR_PREEMPT)
+                .make()
+        });
+        match executor {
+            Ok(executor) => executor.run(run(seed)),
+            Err(error) => tracing::error!(shard = index, %error, "the shard's executor could not be made"),
         }
     })
 }
 
-async fn run(seed: ShardSeed) -> io::Result<()> {
-    let net = Net::new()?;
+/// Makes what pins memory. The kernel may refuse that for a moment while it moves pages about (ENOMEM), so it is asked
+/// again for a second.
+#[expect(clippy::disallowed_methods, reason = "the thread serves nobody yet")]
+fn patiently<T, E>(make: impl Fn() -> Result<T, E>) -> Result<T, E> {
+    for pause_ms in [1, 9, 90, 900] {
+        if let Ok(made) = make() {
+            return Ok(made);
+        }
+        std::thread::sleep(Duration::from_millis(pause_ms));
+    }
+    make()
+}
+
+async fn run(seed: ShardSeed) {
+    let index = seed.index;
+    // Whatever ends it is told before the seed is dropped, by which the control thread knows of the end.
+    match patiently(Net::new) {
+        Ok(net) => {
+            if let Err(error) = serve(seed, net).await {
+                tracing::error!(shard = index, %error, "the shard's ring failed");
+            }
+        }
+        Err(error) => tracing::error!(shard = index, %error, "the shard's ring could not be made"),
+    }
+}
+
+async fn serve(seed: ShardSeed, net: Rc<Net>) -> io::Result<()> {
     let shard = Rc::new(Shard {
         shards: seed.shards,
         request_ids: RequestIds::new(seed.index),
@@ -176,6 +213,7 @@ async fn run(seed: ShardSeed) -> io::Result<()> {
         unreported: Cell::new(None),
         draining: Cell::new(false),
         drain_deadline: Cell::new(None),
+        cut: Cell::new(None),
         reports: seed.reports,
         began: Cell::new(clock::read()),
         date: HttpDate::default(),
@@ -353,16 +391,34 @@ impl Shard {
         self.net.wake_receivers();
     }
 
+    /// Whether what is in flight is being cut, because a drain has taken too long.
+    pub fn cutting(&self) -> bool {
+        self.cut.get().is_some()
+    }
+
     /// Whether a drain has come to its end, which is then reported.
     fn drained(&self) -> bool {
-        let Some(deadline) = self.drain_deadline.get() else { return false };
+        let (Some(deadline), now) = (self.drain_deadline.get(), self.net.now()) else { return false };
         let open = self.counters.connections.get();
-        if open > 0 && self.net.now() < deadline {
-            return false;
+        if open > 0 {
+            let waits = match self.cut.get() {
+                None if now >= deadline => {
+                    // Their exchanges end by that, and are accounted for.
+                    self.cut.set(Some(Cut { connections: open, until: now + CUT_GRACE }));
+                    self.net.fail_sockets();
+                    true
+                }
+                None => true,
+                Some(cut) => now < cut.until,
+            };
+            if waits {
+                return false;
+            }
         }
         self.pools.clear();
         self.access_log.flush();
-        self.report() && self.reports.try_send(FromShard::Drained { shard: self.index, cut: open }).is_ok()
+        let cut = self.cut.get().map_or(0, |cut| cut.connections);
+        self.report() && self.reports.try_send(FromShard::Drained { shard: self.index, cut }).is_ok()
     }
 
     /// Hands over what was counted since the last time. If the control thread is too busy it is kept for the next, and

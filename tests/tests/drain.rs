@@ -107,9 +107,12 @@ fn readiness_goes_before_the_listeners_do() {
 }
 
 #[test]
-fn what_does_not_finish_is_cut_after_the_drain_timeout() {
+fn what_does_not_finish_is_cut_after_the_drain_timeout_and_accounted_for() {
     let origin = slow();
-    let mut gateway = Gateway::before(&origin).server("drain_timeout = \"500ms\"").start();
+    let mut gateway = Gateway::before(&origin)
+        .server("drain_timeout = \"500ms\"")
+        .server("access_log.path = \"stdout\"")
+        .start();
     let mut client = gateway.client();
     client.send(get("/slow").bytes());
     origin.expect_count(1);
@@ -117,6 +120,9 @@ fn what_does_not_finish_is_cut_after_the_drain_timeout() {
     gateway.wait_exit(PATIENCE);
     let broken = client.try_read().err();
     assert!(matches!(broken, None | Some(Broken::Closed | Broken::Failed(..))), "{broken:?}");
+    let output = gateway.output();
+    let line = output.lines().find(|line| line.contains("\"target\":\"/slow\"")).expect("a line for it");
+    assert!(line.contains("\"cause\":\"shutdown\""), "{line}");
 }
 
 #[test]

@@ -62,7 +62,11 @@ impl Record {
     /// Accounts for its end.
     pub fn end(&self, shard: &Shard, outcome: &Outcome, moved: Moved) {
         let ending = Ending {
-            cause: outcome.error.as_ref().map_or(Cause::Done, Error::cause),
+            cause: match &outcome.error {
+                None => Cause::Done,
+                Some(_) if shard.cutting() => Cause::Shutdown,
+                Some(error) => error.cause(),
+            },
             phase: outcome.phase,
             status: moved.status,
             bytes_in: moved.bytes_in,

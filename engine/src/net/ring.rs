@@ -242,6 +242,12 @@ impl Net {
         sockets.iter().for_each(|state| state.wake_receiver());
     }
 
+    /// Fails all sockets (ECANCELED), for whoever waits for them to come to an end.
+    pub fn fail_sockets(&self) {
+        let sockets: Vec<_> = self.sockets.borrow().0.iter().map(|(_, state)| state.clone()).collect();
+        sockets.iter().for_each(|state| state.fail(libc::ECANCELED));
+    }
+
     /// Queues an operation for the next enter. What it points at must live until its completion: callers keep it in
     /// the state that the table holds.
     pub(super) fn push(&self, entry: squeue::Entry) {

@@ -402,6 +402,14 @@ impl State {
         net.close(self.fd, self.index);
     }
 
+    /// Fails whatever is waited for, and all that comes after.
+    pub(super) fn fail(&self, errno: i32) {
+        self.receive.end.set(Some(End::Error(errno)));
+        self.send.error.set(Some(errno));
+        wake(&self.receive.waker);
+        wake(&self.send.waker);
+    }
+
     /// Lets the task that waits to receive look again.
     pub(super) fn wake_receiver(&self) {
         wake(&self.receive.waker);
