@@ -161,7 +161,7 @@ fn tenants(text: &mut Text, engine: &Engine) {
 /// Only limits that are to be shared.
 fn cluster_limits(text: &mut Text, engine: &Engine) {
     text.family(m::LIMIT_CLUSTER_DEGRADED, |samples| {
-        for plan in &engine.snapshot.services {
+        for plan in engine.snapshot.services.iter().filter(|plan| plan.config.enabled) {
             if let Some(stock) = plan.rate.as_ref().and_then(|bucket| bucket.stock()) {
                 samples.add(&[("service", &plan.config.name)], u8::from(stock.sharing().is_some()));
             }

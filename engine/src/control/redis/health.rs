@@ -117,8 +117,8 @@ pub(super) fn explain(words: &str) -> String {
         "WRONGPASS" => "check user and password in stats.redis_url",
         "NOAUTH" => "it wants a password: redis://USER:PASSWORD@HOST:PORT in stats.redis_url",
         "NOPERM" => {
-            "the user needs EVAL, EVALSHA, GET, SET, INCRBY, EXPIRE, HELLO, PING, INFO, CLIENT and the keys of \
-             stats.key_prefix"
+            "the user needs EVAL, EVALSHA, GET, SET, INCRBY, EXPIRE, HGETALL, HSET, HDEL, PEXPIRE, TIME, HELLO, PING, \
+             INFO, CLIENT and the keys of stats.key_prefix"
         }
         "READONLY" => "it is a replica: name the master, or use redis-sentinel://",
         "OOM" => "it is full: raise its maxmemory, or let it evict keys",

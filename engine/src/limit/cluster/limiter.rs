@@ -27,6 +27,8 @@ pub struct Limiter {
     level: u64,
     /// Tokens that are spent in a period, about.
     demand: f64,
+    /// Admitted before the first answer, and not subtracted yet.
+    owed: u64,
     /// What the last answer said.
     answer: Answer,
     random: u64,
@@ -59,6 +61,7 @@ impl Limiter {
             idle: false,
             level: 0,
             demand: 0.0,
+            owed: 0,
             answer,
             random: seed | 1,
         })
@@ -145,15 +148,14 @@ impl Limiter {
         let returned = if self.state == State::Leased { self.stock.withdraw(surplus) } else { 0 };
         let stock = self.stock.tokens();
         self.level = stock;
-        let by_pace = self.stock.withdraw_taken_by_pace();
+        self.owe();
         Some(Ask {
             stock,
             returned,
             need,
             short,
             valid: if self.idle { VALID_IDLE } else { VALID },
-            // While degraded it spends a share of its own.
-            owed: if self.state == State::Degraded { 0 } else { by_pace },
+            owed: self.owed,
             most: if self.state == State::Degraded { self.tokens_of_all(now) } else { self.full() },
             rate,
         })
@@ -162,17 +164,23 @@ impl Limiter {
     /// Gives everything back: the process ends, or the limit does. The last ask of this limiter.
     pub fn leave(&mut self) -> Ask {
         let returned = self.stock.withdraw(u64::MAX);
-        let owed = self.stock.withdraw_taken_by_pace();
+        self.owe();
         Ask {
             stock: 0,
             returned,
             need: 0,
             short: false,
             valid: Duration::ZERO,
-            owed: if self.state == State::Degraded { 0 } else { owed },
+            owed: self.owed,
             most: self.full(),
             rate: self.bucket.rate(),
         }
+    }
+
+    /// Counts what shards took by pace. While degraded that is a share of its own, and nothing is owed for it.
+    fn owe(&mut self) {
+        let taken = self.stock.withdraw_taken_by_pace();
+        self.owed = if self.state == State::Degraded { 0 } else { self.owed.saturating_add(taken) };
     }
 
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
@@ -221,6 +229,7 @@ impl Limiter {
     /// Takes the answer to the last ask.
     pub fn answered(&mut self, answer: Answer, now: Instant) {
         self.answer = answer;
+        self.owed = 0;
         self.heard_at = now;
         self.level = self.level.saturating_add(answer.granted);
         let low = if self.idle { u64::MAX } else { self.level / 2 };

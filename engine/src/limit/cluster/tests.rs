@@ -96,9 +96,9 @@ impl World {
     /// One step: `demand` requests a second of each process.
     fn step(&mut self, time: f64, demand: &[f64]) {
         let now = self.at(time);
-        for index in 0..self.processes.len() {
+        for (index, demand) in demand.iter().enumerate() {
             self.talk(index, time);
-            let wanted = demand[index] * STEP;
+            let wanted = demand * STEP;
             let requests = wanted as usize + usize::from(self.random.share() < wanted.fract());
             for _ in 0..requests {
                 let shard = self.random.below(self.shards);
@@ -107,7 +107,7 @@ impl World {
                     self.by_process[index] += 1;
                 }
             }
-            if (time / STEP) as u64 % 50 == 0 {
+            if ((time / STEP) as u64).is_multiple_of(50) {
                 self.processes[index].leases.iter_mut().for_each(|lease| lease.flow_back(now));
             }
         }
@@ -211,7 +211,7 @@ fn simulation_of_uneven_and_changing_traffic() {
                     2 => [2.0, 2.0, 2.0, 2.0],
                     3 => [0.0; 4],
                     4 => [0.02, 0.02, 0.02, 2.0],
-                    _ if (time / 0.03) as u64 % 2 == 0 => [3.0, 0.0, 0.0, 0.0],
+                    _ if ((time / 0.03) as u64).is_multiple_of(2) => [3.0, 0.0, 0.0, 0.0],
                     _ => [0.0, 0.0, 3.0, 0.0],
                 };
                 world.step(time, &demand.map(|share| share * per_second));
@@ -365,6 +365,35 @@ fn another_rate_holds_at_once() {
         let given = run(&mut world, 4.0) / per_second / 4.0;
         assert!((0.98..1.1).contains(&given), "seed {seed}: {given} of {per_second}/s");
     }
+}
+
+#[test]
+fn what_was_admitted_before_the_first_answer_is_owed_until_it_is_heard() {
+    let start = crate::clock::read();
+    let at = |millis| start + Duration::from_millis(millis);
+    let bucket = Arc::new(Bucket::new_shared(rate(100.0, 50.0), 1, start));
+    let mut limiter = Limiter::new(bucket.clone(), 7, start).unwrap();
+    let mut lease = Lease::new(bucket, start);
+    let admitted = (0..20).filter(|_| lease.admit(start) == Decision::Admit).count();
+    assert_eq!(admitted, 10, "a lease's tokens");
+    assert_eq!(limiter.ask(at(1)).unwrap().owed, 10);
+    limiter.failed(at(2));
+    assert_eq!(limiter.state(), State::Starting);
+    assert_eq!(limiter.ask(at(5)), None, "not at once again");
+    let again = limiter.ask(at(30)).unwrap();
+    assert_eq!(again.owed, 10, "Redis may not have heard of it");
+    let answer = Key::default().lease("a", &again, 1_000_000);
+    assert_eq!((answer.granted, answer.left), (40, 8), "burst and slack, but for what is owed; the slack is left");
+    limiter.answered(answer, at(31));
+    assert_eq!(limiter.state(), State::Leased);
+    let admitted = (0..60).filter(|_| lease.admit(at(31)) == Decision::Admit).count();
+    assert_eq!(admitted, 40);
+    let next = limiter.ask(at(40)).unwrap();
+    assert_eq!((next.owed, next.stock, next.short), (0, 0, true));
+    limiter.failed(at(41));
+    assert_eq!(limiter.state(), State::Degraded, "one that fails is enough");
+    assert!(matches!(lease.admit(at(41)), Decision::Refuse { .. }), "it goes on from what it had: nothing");
+    assert_eq!(lease.admit(at(60)), Decision::Admit, "and by its pace");
 }
 
 #[test]
