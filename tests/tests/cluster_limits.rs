@@ -187,3 +187,24 @@ fn who_ends_gives_back_what_it_has() {
     let admitted = (0..20).filter(|_| second.get("/").status == 200).count();
     assert!((9..=11).contains(&admitted), "{admitted}: what the first one has spent is spent");
 }
+
+#[test]
+fn a_rate_that_is_changed_holds_for_all_of_them_and_gives_no_tokens_away() {
+    const LOWER: f64 = 100.0;
+    let (redis, origin) = (Redis::start(), Origin::named("a"));
+    let gateways = [sharing(&redis, &origin, &limits()).start(), sharing(&redis, &origin, &limits()).start()];
+    gateways.iter().for_each(|gateway| expect_shared(gateway, true));
+    // The burst is used up.
+    drive_all(&[&gateways[0], &gateways[1]], Duration::from_secs(2));
+    for gateway in &gateways {
+        gateway.reload(&sharing(&redis, &origin, &format!("requests_per_second = {LOWER}, burst = {LOWER}")));
+        gateway.expect_output("applied revision=2");
+        expect_shared(gateway, true);
+    }
+    let (admitted, seconds) = drive_all(&[&gateways[0], &gateways[1]], Duration::from_secs(3));
+    let all: f64 = admitted.iter().sum();
+    let most = LOWER + LOWER * seconds.end + ERROR;
+    // Less what both have in stock at the end: the burst was used up before.
+    let least = 0.99 * LOWER * seconds.start - 2.0 * 0.1 * LOWER;
+    assert!((least..=most).contains(&all), "{admitted:?} in {seconds:?} s, expected {least} to {most}");
+}

@@ -186,7 +186,8 @@ impl Limiter {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     fn observe(&mut self, spent: u64, short: bool, now: Instant) {
         let since = self.asked_at.map_or(PERIOD, |at| now.saturating_duration_since(at)).max(EARLY);
-        let in_a_period = spent as f64 * PERIOD.as_secs_f64() / since.as_secs_f64();
+        // Not less if it took longer: it was all that there was, or the next time will.
+        let in_a_period = spent as f64 * (PERIOD.as_secs_f64() / since.as_secs_f64()).max(1.0);
         self.demand = in_a_period.max(self.demand * if spent > 0 { 0.7 } else { 0.2 });
         if spent > 0 || short || self.state != State::Leased {
             self.spent_at = now;

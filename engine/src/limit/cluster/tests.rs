@@ -47,6 +47,8 @@ struct World {
     by_process: Vec<u64>,
     started: usize,
     calls: u64,
+    /// Most that an ask takes, in seconds.
+    slowest: f64,
 }
 
 /// A step of the simulation in seconds.
@@ -67,6 +69,7 @@ impl World {
             by_process: vec![0; processes],
             started: 0,
             calls: 0,
+            slowest: 0.01,
         };
         for _ in 0..processes {
             let process = world.process(0.0);
@@ -129,7 +132,7 @@ impl World {
             }
         } else if let Some(ask) = process.limiter.ask(now) {
             self.calls += 1;
-            let latency = 0.0005 + self.random.share() * self.random.share() * 0.01;
+            let latency = 0.0005 + self.random.share() * self.random.share() * self.slowest;
             let runs_at = time + latency / 2.0;
             process.call = Some(Call { ask, runs_at, answers_at: time + latency, answer: None });
         }
@@ -228,6 +231,35 @@ fn simulation_of_uneven_and_changing_traffic() {
             let due = 0.99 * per_second * 5.0 - burst - 4.0 - per_second * noticed;
             assert!(given as f64 >= due, "{what}, phase {phase}: {given} of {due}");
         }
+    }
+}
+
+#[test]
+fn asks_that_take_long_cost_nothing_but_a_part_of_the_burst() {
+    let seed = new_seed();
+    for processes in [1, 2, 4] {
+        let per_second = 400.0;
+        let mut world = World::new(rate(per_second, 400.0), processes, 2, seed);
+        world.slowest = 0.5;
+        let mut time = 0.0;
+        // All of them, then one alone: what the others were granted last is not lost for long.
+        for (phase, seconds) in [(0, 6.0), (1, 6.0)] {
+            let before = world.admitted.len();
+            for _ in 0..(seconds / STEP) as usize {
+                let demand: Vec<f64> = (0..processes)
+                    .map(|index| if phase == 0 || index == 0 { 4_000.0 } else { 0.0 })
+                    .collect();
+                world.step(time, &demand);
+                time += STEP;
+            }
+            let given = (world.admitted.len() - before) as f64;
+            let due = 0.9 * per_second * seconds;
+            assert!(given >= due, "seed {seed}: {processes} processes, phase {phase}: {given} of {due}");
+        }
+        let (most, excess) = (world.most(), excess(&world.admitted, per_second));
+        // Before the first answers, which came late, each goes by a pace of its own.
+        let most = most + processes as f64 * per_second * 0.6;
+        assert!(excess <= most, "seed {seed}: {processes} processes: {excess} of {most}");
     }
 }
 
@@ -383,7 +415,11 @@ fn what_was_admitted_before_the_first_answer_is_owed_until_it_is_heard() {
     let again = limiter.ask(at(30)).unwrap();
     assert_eq!(again.owed, 10, "Redis may not have heard of it");
     let answer = Key::default().lease("a", &again, 1_000_000);
-    assert_eq!((answer.granted, answer.left), (40, 8), "burst and slack, but for what is owed; the slack is left");
+    assert_eq!(
+        (answer.granted, answer.left),
+        (40, 8),
+        "burst and slack, but for what is owed; the slack is left"
+    );
     limiter.answered(answer, at(31));
     assert_eq!(limiter.state(), State::Leased);
     let admitted = (0..60).filter(|_| lease.admit(at(31)) == Decision::Admit).count();
