@@ -8,8 +8,8 @@ use coregate_tests::wait::{now, over};
 use coregate_tests::{Gateway, Origin, PATIENCE, Redis, eventually, service};
 use rustix::process::Signal;
 
-const RATE: f64 = 400.0;
-const BURST: f64 = 400.0;
+const RATE: f64 = 100.0;
+const BURST: f64 = 100.0;
 /// Beyond burst + rate x time, as `limit/cluster.rs` states it: a lease's tokens.
 const ERROR: f64 = RATE * 0.1;
 
@@ -56,6 +56,7 @@ fn drive_all(gateways: &[&Gateway], time: Duration) -> (Vec<f64>, Range<f64>) {
         drives.into_iter().map(|drive| drive.join().expect("a drive ends")).collect()
     });
     let longest = began.elapsed().as_secs_f64();
+    println!("admitted and refused: {tallies:?}");
     for (admitted, refused) in &tallies {
         assert!(*refused > 0, "there must be more demand than the rate ({admitted} admitted)");
     }
@@ -76,7 +77,8 @@ fn two_processes_share_one_limit_and_none_of_it_is_lost() {
     // One of them alone gets all of it, too; the other one has been idle since.
     let (alone, seconds) = drive_all(&[&gateways[1]], Duration::from_secs(3));
     let most = BURST + RATE * seconds.end + ERROR;
-    let least = 0.95 * RATE * seconds.start;
+    // Less what is in its stock at the end, and what the other one had in its own until it noticed that it is idle.
+    let least = 0.9 * RATE * seconds.start;
     assert!((least..=most).contains(&alone[0]), "{alone:?} in {seconds:?} s, expected {least} to {most}");
 }
 
@@ -190,7 +192,7 @@ fn who_ends_gives_back_what_it_has() {
 
 #[test]
 fn a_rate_that_is_changed_holds_for_all_of_them_and_gives_no_tokens_away() {
-    const LOWER: f64 = 100.0;
+    const LOWER: f64 = 40.0;
     let (redis, origin) = (Redis::start(), Origin::named("a"));
     let gateways = [sharing(&redis, &origin, &limits()).start(), sharing(&redis, &origin, &limits()).start()];
     gateways.iter().for_each(|gateway| expect_shared(gateway, true));
@@ -205,6 +207,6 @@ fn a_rate_that_is_changed_holds_for_all_of_them_and_gives_no_tokens_away() {
     let all: f64 = admitted.iter().sum();
     let most = LOWER + LOWER * seconds.end + ERROR;
     // Less what both have in stock at the end: the burst was used up before.
-    let least = 0.99 * LOWER * seconds.start - 2.0 * 0.1 * LOWER;
+    let least = 0.99 * LOWER * seconds.start - 0.5 * LOWER;
     assert!((least..=most).contains(&all), "{admitted:?} in {seconds:?} s, expected {least} to {most}");
 }

@@ -188,7 +188,16 @@ impl Limiter {
         let since = self.asked_at.map_or(PERIOD, |at| now.saturating_duration_since(at)).max(EARLY);
         // Not less if it took longer: it was all that there was, or the next time will.
         let in_a_period = spent as f64 * (PERIOD.as_secs_f64() / since.as_secs_f64()).max(1.0);
-        self.demand = in_a_period.max(self.demand * if spent > 0 { 0.7 } else { 0.2 });
+        // Who had nothing to spend may still want to; and may want all that has come meanwhile.
+        let kept = if short {
+            1.0
+        } else if spent > 0 {
+            0.7
+        } else {
+            0.2
+        };
+        let came = if short { self.bucket.rate().requests_per_second * since.as_secs_f64() } else { 0.0 };
+        self.demand = in_a_period.max(self.demand * kept).max(came.min(self.bucket.rate().burst));
         if spent > 0 || short || self.state != State::Leased {
             self.spent_at = now;
         }

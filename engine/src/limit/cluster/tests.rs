@@ -238,9 +238,9 @@ fn simulation_of_uneven_and_changing_traffic() {
 fn asks_that_take_long_cost_nothing_but_a_part_of_the_burst() {
     let seed = new_seed();
     for processes in [1, 2, 4] {
-        let per_second = 400.0;
-        let mut world = World::new(rate(per_second, 400.0), processes, 2, seed);
-        world.slowest = 0.5;
+        let per_second = 100.0;
+        let mut world = World::new(rate(per_second, 100.0), processes, 2, seed);
+        world.slowest = 0.8;
         let mut time = 0.0;
         // All of them, then one alone: what the others were granted last is not lost for long.
         for (phase, seconds) in [(0, 6.0), (1, 6.0)] {
@@ -253,7 +253,8 @@ fn asks_that_take_long_cost_nothing_but_a_part_of_the_burst() {
                 time += STEP;
             }
             let given = (world.admitted.len() - before) as f64;
-            let due = 0.9 * per_second * seconds;
+            // At the end of a phase some is in Redis, in stocks and on its way, for each process.
+            let due = 0.7 * per_second * seconds;
             assert!(given >= due, "seed {seed}: {processes} processes, phase {phase}: {given} of {due}");
         }
         let (most, excess) = (world.most(), excess(&world.admitted, per_second));
@@ -430,6 +431,29 @@ fn what_was_admitted_before_the_first_answer_is_owed_until_it_is_heard() {
     assert_eq!(limiter.state(), State::Degraded, "one that fails is enough");
     assert!(matches!(lease.admit(at(41)), Decision::Refuse { .. }), "it goes on from what it had: nothing");
     assert_eq!(lease.admit(at(60)), Decision::Admit, "and by its pace");
+}
+
+#[test]
+fn who_is_short_asks_for_all_that_came_meanwhile_however_little_it_was_granted_before() {
+    let start = crate::clock::read();
+    let bucket = Arc::new(Bucket::new_shared(rate(100.0, 100.0), 1, start));
+    let mut limiter = Limiter::new(bucket.clone(), 7, start).unwrap();
+    let mut lease = Lease::new(bucket, start);
+    let nothing = Answer {
+        granted: 0,
+        left: 0,
+        processes: 2,
+        others_short: 1,
+        next: Duration::from_millis(10),
+        fit: 100,
+    };
+    for turn in 0..10 {
+        let now = start + Duration::from_millis(300 * turn);
+        let needs = limiter.ask(now).unwrap().need;
+        assert!(turn < 2 || (30..=100).contains(&needs), "{needs} after 300 ms at 100 a second");
+        limiter.answered(nothing, now);
+        assert!(matches!(lease.admit(now), Decision::Refuse { .. }) || turn == 0);
+    }
 }
 
 #[test]
