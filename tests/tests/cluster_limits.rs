@@ -13,6 +13,11 @@ const BURST: f64 = 100.0;
 /// Beyond burst + rate x time, as `limit/cluster.rs` states it: a lease's tokens.
 const ERROR: f64 = RATE * 0.1;
 
+/// A server that writes nothing to its disk, so that a slow disk is not taken for a server that does not answer.
+fn forgetful() -> coregate_tests::redis::Builder {
+    Redis::builder().with("appendonly no").with("save \"\"")
+}
+
 /// A gateway whose service `site` shares its limit with others of that Redis.
 fn sharing(redis: &Redis, origin: &Origin, limits: &str) -> coregate_tests::gateway::Builder {
     let limits = format!("limits = {{ {limits}, scope = \"cluster\" }}");
@@ -65,7 +70,7 @@ fn drive_all(gateways: &[&Gateway], time: Duration) -> (Vec<f64>, Range<f64>) {
 
 #[test]
 fn two_processes_share_one_limit_and_none_of_it_is_lost() {
-    let (redis, origin) = (Redis::start(), Origin::named("a"));
+    let (redis, origin) = (forgetful().start(), Origin::named("a"));
     let gateways = [sharing(&redis, &origin, &limits()).start(), sharing(&redis, &origin, &limits()).start()];
     gateways.iter().for_each(|gateway| expect_shared(gateway, true));
     let (admitted, seconds) = drive_all(&[&gateways[0], &gateways[1]], Duration::from_secs(4));
@@ -84,7 +89,7 @@ fn two_processes_share_one_limit_and_none_of_it_is_lost() {
 
 #[test]
 fn without_its_redis_each_goes_on_with_its_share_and_says_so() {
-    let (mut redis, origin) = (Redis::start(), Origin::named("a"));
+    let (mut redis, origin) = (forgetful().start(), Origin::named("a"));
     let gateways = [sharing(&redis, &origin, &limits()).start(), sharing(&redis, &origin, &limits()).start()];
     gateways.iter().for_each(|gateway| expect_shared(gateway, true));
     // So that each has heard of the other.
@@ -118,7 +123,7 @@ fn without_its_redis_each_goes_on_with_its_share_and_says_so() {
 
 #[test]
 fn a_redis_that_stands_still_keeps_nobody_waiting() {
-    let (redis, origin) = (Redis::start(), Origin::named("a"));
+    let (redis, origin) = (forgetful().start(), Origin::named("a"));
     let gateway = sharing(&redis, &origin, &limits()).start();
     expect_shared(&gateway, true);
     redis.pause();
@@ -133,7 +138,7 @@ fn a_redis_that_stands_still_keeps_nobody_waiting() {
 
 #[test]
 fn a_gateway_starts_without_its_redis_and_shares_when_it_comes() {
-    let (mut redis, origin) = (Redis::builder().stopped(), Origin::named("a"));
+    let (mut redis, origin) = (forgetful().stopped(), Origin::named("a"));
     let gateway = sharing(&redis, &origin, "requests_per_second = 0.01, burst = 3").start();
     expect_shared(&gateway, false);
     gateway.get("/").expect(200, "a");
@@ -145,7 +150,7 @@ fn a_gateway_starts_without_its_redis_and_shares_when_it_comes() {
 
 #[test]
 fn a_burst_is_there_at_once_and_an_idle_limit_asks_hardly_anything() {
-    let (redis, origin) = (Redis::start(), Origin::named("a"));
+    let (redis, origin) = (forgetful().start(), Origin::named("a"));
     let gateway = sharing(&redis, &origin, "requests_per_second = 0.01, burst = 20").start();
     expect_shared(&gateway, true);
     let mut client = gateway.client();
@@ -169,7 +174,7 @@ fn a_burst_is_there_at_once_and_an_idle_limit_asks_hardly_anything() {
 
 #[test]
 fn who_ends_gives_back_what_it_has() {
-    let (redis, origin) = (Redis::start(), Origin::named("a"));
+    let (redis, origin) = (forgetful().start(), Origin::named("a"));
     let limits = "requests_per_second = 0.01, burst = 10";
     let mut first = sharing(&redis, &origin, limits).start();
     expect_shared(&first, true);
@@ -193,7 +198,7 @@ fn who_ends_gives_back_what_it_has() {
 #[test]
 fn a_rate_that_is_changed_holds_for_all_of_them_and_gives_no_tokens_away() {
     const LOWER: f64 = 40.0;
-    let (redis, origin) = (Redis::start(), Origin::named("a"));
+    let (redis, origin) = (forgetful().start(), Origin::named("a"));
     let gateways = [sharing(&redis, &origin, &limits()).start(), sharing(&redis, &origin, &limits()).start()];
     gateways.iter().for_each(|gateway| expect_shared(gateway, true));
     // The burst is used up.
