@@ -27,6 +27,8 @@ pub enum ToShard {
     Nodes(Arc<NodesChanged>),
     /// Hand over what was counted since the last delta, now.
     Report,
+    /// Nothing: that it comes is what it is for. See [`crate::control::shards::Shards::wake`].
+    Wake,
     /// Stop accepting; end what is idle; finish what is in flight until then; send [`FromShard::Drained`].
     Drain {
         /// When what is still in flight is cut.

@@ -46,8 +46,11 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Executor settings: our own ring does the networking, the executor's are hardly used.
 const EXECUTOR_IO_MEMORY: usize = 64 << 10;
 const EXECUTOR_RING_DEPTH: usize = 128;
-/// How often the executor looks at its own rings while the driver is hot.
-const EXECUTOR_PREEMPT: Duration = Duration::from_millis(10);
+/// The executor's preemption timer, which is never to fire: glommio 0.9 goes to sleep with tasks that could run when it
+/// has fired between a look at the rings and the first of them, as happens when the thread was off its CPU meanwhile
+/// (`run_task_queues` then says that nothing ran). A shard hung so once in some thousand starts on a busy machine. The
+/// network driver gives the executor its turns instead.
+const EXECUTOR_PREEMPT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How long connections that are cut may take to end.
 const CUT_GRACE: Duration = Duration::from_millis(500);
@@ -238,6 +241,7 @@ async fn take_orders(shard: Rc<Shard>, mut orders: mpsc::Receiver<ToShard>) {
             ToShard::Report => {
                 shard.report();
             }
+            ToShard::Wake => {}
             ToShard::Drain { deadline } => {
                 shard.drain(deadline);
                 glommio::spawn_local(end_drain(shard.clone())).detach();

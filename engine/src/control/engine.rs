@@ -246,6 +246,7 @@ impl Engine {
         self.flow.tick(now);
         self.read_quotas(Moment::read());
         self.shards.flush();
+        self.shards.wake();
         if let Some(shard) = self.shards.dead() {
             self.end_with_dead(shard, now);
         }

@@ -103,6 +103,15 @@ impl Shards {
         }
     }
 
+    /// Gets an executor going that went to sleep with tasks that could run. The shards' settings keep glommio 0.9 from
+    /// that but for one case: a message of another thread whose waker was taken just before its notice came.
+    pub fn wake(&mut self) {
+        for link in self.links.iter().filter(|link| link.backlog.is_empty()) {
+            // One that does not take its orders has enough to wake it.
+            let _ = link.orders.try_send(ToShard::Wake);
+        }
+    }
+
     /// Sends what had to wait, as far as there is room.
     pub fn flush(&mut self) {
         self.links.iter_mut().for_each(Link::flush);

@@ -86,7 +86,8 @@ impl Rig {
 
     /// The orders that a shard has got by now.
     pub fn orders(&mut self, shard: usize) -> Vec<ToShard> {
-        std::iter::from_fn(|| self.seeds[shard].orders.try_recv().ok()).collect()
+        let orders = std::iter::from_fn(|| self.seeds[shard].orders.try_recv().ok());
+        orders.filter(|order| !matches!(order, ToShard::Wake)).collect()
     }
 
     /// The configuration in force.

@@ -36,6 +36,8 @@ use crate::clock;
 const HOT_WAIT: Duration = Duration::from_millis(10);
 /// Hot waits in vain before the driver parks.
 const HOT_WAITS_MAX: u32 = 3;
+/// How often the executor looks at its own rings, for messages of other threads, while the driver is hot.
+const EXECUTOR_TURN: Duration = Duration::from_millis(10);
 /// `io_uring_enter`: collect completions (IORING_ENTER_GETEVENTS).
 const GET_EVENTS: u32 = 1;
 /// Completions taken out of the ring at a time.
@@ -159,7 +161,12 @@ impl Net {
         self.set_eventfd(false);
 
         let mut waits_in_vain = 0;
+        let mut executor_due = self.now.get() + EXECUTOR_TURN;
         while !self.stopped.get() {
+            if self.now.get() >= executor_due {
+                executor_due = self.now.get() + EXECUTOR_TURN;
+                executor_turn().await;
+            }
             let idle = !self.pushed.get();
             // What was pushed is mostly sends, which complete as they are submitted: waiting costs nothing then, and
             // saves the enter that would find out that there is nothing else.
@@ -443,6 +450,12 @@ impl Net {
         let completions = unsafe { self.ring.completion_shared() };
         if on { completions.enable_eventfd() } else { completions.disable_eventfd() }
     }
+}
+
+/// Lets the executor look at its own rings: with a timer that is due, it does so and then goes on here. See
+/// `EXECUTOR_PREEMPT` of the shard.
+async fn executor_turn() {
+    glommio::timer::sleep(Duration::ZERO).await;
 }
 
 type EventRead<'f> =
