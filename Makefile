@@ -63,6 +63,7 @@ check: ## The quick part of `make test`: formatting, lints, unit tests
 bench: ## Micro-benchmarks, then coregate beside nginx and HAProxy; writes bench/RESULTS.md
 	$(CARGO) bench -p coregate-bench
 	bench/compare.sh $(BENCH_FLAGS)
+	bench/compare.sh --scenario governance
 	bench/compare.sh --scenario idle-memory
 	bench/compare.sh --scenario idle-cpu
 
