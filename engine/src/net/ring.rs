@@ -11,10 +11,10 @@ use std::ffi::c_void;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem::{self, MaybeUninit};
-use std::os::fd::{FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::yield_now;
@@ -165,7 +165,7 @@ impl Net {
         while !self.stopped.get() {
             if self.now.get() >= executor_due {
                 executor_due = self.now.get() + EXECUTOR_TURN;
-                executor_turn().await;
+                executor_turn(&eventfd, &mut alarm_read).await;
             }
             let idle = !self.pushed.get();
             // What was pushed is mostly sends, which complete as they are submitted: waiting costs nothing then, and
@@ -406,21 +406,8 @@ impl Net {
         self.enter(false)?;
         if self.turn() == 0 {
             self.slept.set(true);
-            poll_fn(|cx| {
-                if !self.sleep.goes_on(cx) {
-                    return Poll::Ready(());
-                }
-                // Kept over sleeps that a push ended: an operation of the executor's is never dropped half done.
-                let pending = read.get_or_insert_with(|| Box::pin(eventfd.read_at(0, 8)));
-                match pending.as_mut().poll(cx) {
-                    Poll::Ready(_) => {
-                        *read = None;
-                        Poll::Ready(())
-                    }
-                    Poll::Pending => Poll::Pending,
-                }
-            })
-            .await;
+            poll_fn(|cx| if self.sleep.goes_on(cx) { poll_read(eventfd, read, cx) } else { Poll::Ready(()) })
+                .await;
         }
         self.sleep.end();
         self.set_eventfd(false);
@@ -452,10 +439,26 @@ impl Net {
     }
 }
 
-/// Lets the executor look at its own rings: with a timer that is due, it does so and then goes on here. See
+/// Lets the executor look at its own rings, by waiting for what is there already: only they tell of it. See
 /// `EXECUTOR_PREEMPT` of the shard.
-async fn executor_turn() {
-    glommio::timer::sleep(Duration::ZERO).await;
+async fn executor_turn<'f>(eventfd: &'f BufferedFile, read: &mut Option<EventRead<'f>>) {
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: the descriptor is open for as long as `eventfd` is, and the kernel only reads the eight bytes.
+    let written = unsafe { libc::write(eventfd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    // It fails only where the count is at its largest, and then the read ends as well.
+    debug_assert!(written == 8, "{}", io::Error::last_os_error());
+    poll_fn(|cx| poll_read(eventfd, read, cx)).await;
+}
+
+/// Ready when the eventfd was signalled. The read is kept over sleeps that a push ended: an operation of the executor's
+/// is never dropped half done.
+fn poll_read<'f>(eventfd: &'f BufferedFile, read: &mut Option<EventRead<'f>>, cx: &mut Context) -> Poll<()> {
+    let pending = read.get_or_insert_with(|| Box::pin(eventfd.read_at(0, 8)));
+    let ready = pending.as_mut().poll(cx).map(drop);
+    if ready.is_ready() {
+        *read = None;
+    }
+    ready
 }
 
 type EventRead<'f> =
