@@ -5,7 +5,6 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
-use std::time::Duration;
 
 use coregate::net::Net;
 use glommio::{LocalExecutorBuilder, Placement};
@@ -13,7 +12,6 @@ use glommio::{LocalExecutorBuilder, Placement};
 /// The same as the engine's shards have.
 const EXECUTOR_IO_MEMORY: usize = 64 << 10;
 const EXECUTOR_RING_DEPTH: usize = 128;
-const EXECUTOR_PREEMPT: Duration = Duration::from_millis(10);
 
 /// Runs `main` on this thread, beside the ring's driver, until it is done.
 ///
@@ -28,7 +26,7 @@ where
     let executor = LocalExecutorBuilder::new(Placement::Unbound)
         .io_memory(EXECUTOR_IO_MEMORY)
         .ring_depth(EXECUTOR_RING_DEPTH)
-        .preempt_timer(EXECUTOR_PREEMPT)
+        .preempt_timer(coregate::net::EXECUTOR_PREEMPT)
         .make()
         .map_err(|error| error.to_string())?;
     executor.run(async {

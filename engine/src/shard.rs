@@ -46,11 +46,6 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Executor settings: our own ring does the networking, the executor's are hardly used.
 const EXECUTOR_IO_MEMORY: usize = 64 << 10;
 const EXECUTOR_RING_DEPTH: usize = 128;
-/// The executor's preemption timer, which is never to fire: glommio 0.9 goes to sleep with tasks that could run when it
-/// has fired between a look at the rings and the first of them, as happens when the thread was off its CPU meanwhile
-/// (`run_task_queues` then says that nothing ran). A shard hung so once in some thousand starts on a busy machine. The
-/// network driver gives the executor its turns instead.
-const EXECUTOR_PREEMPT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How long connections that are cut may take to end.
 const CUT_GRACE: Duration = Duration::from_millis(500);
@@ -163,7 +158,7 @@ pub fn spawn(seed: ShardSeed) -> io::Result<JoinHandle<()>> {
                 .name(&format!("shard-{index}"))
                 .io_memory(EXECUTOR_IO_MEMORY)
                 .ring_depth(EXECUTOR_RING_DEPTH)
-                .preempt_timer(EXECUTOR_PREEMPT)
+                .preempt_timer(net::EXECUTOR_PREEMPT)
                 .make()
         });
         match executor {

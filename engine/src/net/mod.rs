@@ -42,7 +42,7 @@ pub use buffers::Chunk;
 pub use listener::{Accepted, Listener};
 pub use outgoing::Outgoing;
 pub use probe::{StartError, probe, warm_up_sleep};
-pub use ring::{Net, NetStats};
+pub use ring::{EXECUTOR_PREEMPT, Net, NetStats};
 pub use socket::Socket;
 pub use timer::{Elapsed, Timer};
 

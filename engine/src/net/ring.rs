@@ -36,6 +36,11 @@ use crate::clock;
 const HOT_WAIT: Duration = Duration::from_millis(10);
 /// Hot waits in vain before the driver parks.
 const HOT_WAITS_MAX: u32 = 3;
+/// The executor's preemption timer, to be set for each executor that runs a driver, which is never to fire: glommio 0.9
+/// goes to sleep with tasks that could run when it has fired between a look at the rings and the first of them, as happens
+/// when the thread was off its CPU meanwhile (`run_task_queues` then says that nothing ran). A shard hung so once in some
+/// thousand starts on a busy machine. The driver gives the executor its turns instead ([`EXECUTOR_TURN`]).
+pub const EXECUTOR_PREEMPT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How often the executor looks at its own rings, for messages of other threads, while the driver is hot.
 const EXECUTOR_TURN: Duration = Duration::from_millis(10);
 /// `io_uring_enter`: collect completions (IORING_ENTER_GETEVENTS).
@@ -439,8 +444,7 @@ impl Net {
     }
 }
 
-/// Lets the executor look at its own rings, by waiting for what is there already: only they tell of it. See
-/// `EXECUTOR_PREEMPT` of the shard.
+/// Lets the executor look at its own rings, by waiting for what is there already: only they tell of it.
 async fn executor_turn<'f>(eventfd: &'f BufferedFile, read: &mut Option<EventRead<'f>>) {
     let one = 1u64.to_ne_bytes();
     // SAFETY: the descriptor is open for as long as `eventfd` is, and the kernel only reads the eight bytes.

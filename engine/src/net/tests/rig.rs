@@ -12,7 +12,7 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use crate::clock;
-use crate::net::{Net, Socket};
+use crate::net::{EXECUTOR_PREEMPT, Net, Socket};
 
 /// After this a test hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ pub fn run<F: Future<Output = ()>>(body: impl FnOnce(Rc<Net>) -> F + Send + 'sta
         let executor = LocalExecutorBuilder::new(Placement::Unbound)
             .io_memory(64 << 10)
             .ring_depth(128)
-            .preempt_timer(Duration::from_millis(10))
+            .preempt_timer(EXECUTOR_PREEMPT)
             .make()
             .expect("an executor");
         executor.run(with_net(body));
