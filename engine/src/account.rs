@@ -203,6 +203,9 @@ pub struct Ending {
     pub observed: LimitSet,
 }
 
+/// The classes of status that [`Counters::answers`] counts by, as they are called.
+pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
 /// What was counted of one subject (the site, a service, a tenant) since the last delta.
 #[derive(Debug, Clone)]
 pub struct Counters {

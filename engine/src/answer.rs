@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::access_log::escape::json;
 use crate::error::{Error, Limited};
 use crate::tenant::endpoint::TokenAnswer;
 
@@ -148,20 +149,9 @@ impl Body<'_> {
             (r#"","request_id":""#, request_id),
         ] {
             out.extend_from_slice(before.as_bytes());
-            escape(out, text);
+            json(out, text.as_bytes());
         }
         out.extend_from_slice(b"\"}}\n");
-    }
-}
-
-/// JSON string content (RFC 8259 7).
-fn escape(out: &mut Vec<u8>, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            0..=0x1f => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => out.push(byte),
-        }
     }
 }
 

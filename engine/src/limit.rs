@@ -32,7 +32,7 @@ mod pace;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use self::bucket::{Bucket, Lease};
 pub use self::clients::{ClientLimit, ClientTable};
@@ -40,6 +40,15 @@ pub use self::day::{Day, DayLease, DayQuota};
 
 /// After this long without a request a shard's lease should flow back; what calls `flow_back` needs no finer clock.
 pub const LEASE_IDLE: Duration = Duration::from_millis(100);
+
+/// What a shard holds of a limit that all shards share.
+pub trait FlowsBack {
+    /// Whether it holds what could flow back.
+    fn holds(&self) -> bool;
+
+    /// Gives back what an idle shard holds. To be called every [`LEASE_IDLE`] or so.
+    fn flow_back(&mut self, now: Instant);
+}
 
 /// Whether a request is within its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

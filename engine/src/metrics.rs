@@ -89,7 +89,6 @@ families! {
     SERVICE_REQUESTS_PER_SECOND Gauge "coregate_service_requests_per_second"
         "Exchanges of a service that ended in the last interval, by its length.";
     SERVICE_RESPONSES Counter "coregate_service_responses_total" "Answers of a service by class of status.";
-    SERVICE_ENDINGS Counter "coregate_service_endings_total" "Exchanges of a service by why they ended.";
     SERVICE_RECEIVED_BYTES Counter "coregate_service_received_bytes_total" "Bytes of a service's requests from clients.";
     SERVICE_SENT_BYTES Counter "coregate_service_sent_bytes_total" "Bytes of a service's answers to clients.";
     SERVICE_REQUEST_DURATION Histogram "coregate_service_request_duration_seconds"
@@ -103,6 +102,7 @@ families! {
     SERVICE_LIMITED Counter "coregate_service_limited_requests_total" "Requests to a service refused by kind of limit.";
     SERVICE_OBSERVED Counter "coregate_service_limit_observed_requests_total"
         "Requests to a service that a limit in observe mode would have refused by kind of limit.";
+    SERVICE_ENDINGS Counter "coregate_service_endings_total" "Exchanges of a service by why they ended.";
     TENANT_REQUESTS Counter "coregate_tenant_requests_total" "Exchanges of a tenant that ended.";
     TENANT_REQUESTS_PER_SECOND Gauge "coregate_tenant_requests_per_second"
         "Exchanges of a tenant that ended in the last interval, by its length.";

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use super::at;
 use super::redis::{Call, Failure, Redis, Refused, Reply, Script};
 use super::snapshot::Snapshot;
 use crate::clock;
@@ -236,13 +237,6 @@ fn parse(answer: Option<&Result<Reply, Refused>>) -> Result<Answer, String> {
     };
     let numbers = reply.clone().convert::<Vec<i64>>().ok().and_then(|numbers| numbers.try_into().ok());
     numbers.and_then(Answer::from_numbers).ok_or_else(|| "the script's answer is not six numbers".to_owned())
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

@@ -205,6 +205,7 @@ async fn last_flush(engine: &mut Engine, mut inbox: Inbox, mut signals: Signals,
     engine.ending().unwrap_or(ending)
 }
 
+/// Waits until then; without a time, for ever.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time.into()).await,

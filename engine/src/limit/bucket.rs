@@ -11,7 +11,7 @@ use coregate_config::checked::Rate;
 
 use super::cluster::Stock;
 use super::pace::Pace;
-use super::{Decision, LEASE_IDLE, Quota};
+use super::{Decision, FlowsBack, LEASE_IDLE, Quota};
 
 /// A token bucket that all shards share.
 #[derive(Debug)]
@@ -177,18 +177,6 @@ impl Lease {
         Decision::Admit
     }
 
-    /// Whether it has tokens that could flow back.
-    pub fn holds(&self) -> bool {
-        self.tokens > 0
-    }
-
-    /// Gives back what an idle shard holds. To be called every [`LEASE_IDLE`] or so.
-    pub fn flow_back(&mut self, now: Instant) {
-        if self.tokens > 0 && now.saturating_duration_since(self.spent) >= LEASE_IDLE {
-            self.give_back();
-        }
-    }
-
     /// How the limit stands. Reads shared memory: for answers that say so, not for every request.
     pub fn quota(&self, now: Instant) -> Quota {
         let bucket = &*self.bucket;
@@ -202,6 +190,18 @@ impl Lease {
 
     fn give_back(&mut self) {
         self.bucket.give_back(std::mem::take(&mut self.tokens));
+    }
+}
+
+impl FlowsBack for Lease {
+    fn holds(&self) -> bool {
+        self.tokens > 0
+    }
+
+    fn flow_back(&mut self, now: Instant) {
+        if self.tokens > 0 && now.saturating_duration_since(self.spent) >= LEASE_IDLE {
+            self.give_back();
+        }
     }
 }
 

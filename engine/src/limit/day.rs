@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Decision, LEASE_IDLE, Quota};
+use super::{Decision, FlowsBack, LEASE_IDLE, Quota};
 
 /// Bits of the state that count requests: 10^12 of them. Those above hold the day.
 const USED_BITS: u32 = 40;
@@ -142,18 +142,6 @@ impl DayLease {
         Decision::Admit
     }
 
-    /// Whether it has requests that could flow back.
-    pub fn holds(&self) -> bool {
-        self.left > 0
-    }
-
-    /// Gives back what an idle shard holds. To be called every [`LEASE_IDLE`] or so.
-    pub fn flow_back(&mut self, now: Instant) {
-        if self.left > 0 && now.saturating_duration_since(self.used) >= LEASE_IDLE {
-            self.give_back();
-        }
-    }
-
     /// How the quota stands. Reads shared memory: for answers that say so, not for every request.
     pub fn quota(&self, day: Day, now: Instant) -> Quota {
         let held = if self.day == day_of(day.number) { self.left } else { 0 };
@@ -164,6 +152,18 @@ impl DayLease {
 
     fn give_back(&mut self) {
         self.quota.give_back(self.day, std::mem::take(&mut self.left));
+    }
+}
+
+impl FlowsBack for DayLease {
+    fn holds(&self) -> bool {
+        self.left > 0
+    }
+
+    fn flow_back(&mut self, now: Instant) {
+        if self.left > 0 && now.saturating_duration_since(self.used) >= LEASE_IDLE {
+            self.give_back();
+        }
     }
 }
 

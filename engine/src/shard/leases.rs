@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use crate::limit::{Day, DayLease, Decision, LEASE_IDLE, Lease, Quota};
+use crate::limit::{Day, DayLease, Decision, FlowsBack, LEASE_IDLE, Lease, Quota};
 use crate::net::Net;
 
 /// A lease of this shard.
@@ -25,15 +25,22 @@ impl<L> Lent<L> {
     }
 }
 
-impl Lent<Lease> {
-    /// Spends a token, if there is one.
-    pub fn admit(self: &Rc<Self>, leases: &Leases, now: Instant) -> Decision {
+impl<L: FlowsBack + 'static> Lent<L> {
+    /// Uses the lease, and sees to it that what it holds then flows back.
+    fn using(self: &Rc<Self>, leases: &Leases, admit: impl FnOnce(&mut L) -> Decision) -> Decision {
         let mut lease = self.lease.borrow_mut();
-        let decision = lease.admit(now);
+        let decision = admit(&mut lease);
         if lease.holds() && !self.listed.replace(true) {
             leases.list(self.clone());
         }
         decision
+    }
+}
+
+impl Lent<Lease> {
+    /// Spends a token, if there is one.
+    pub fn admit(self: &Rc<Self>, leases: &Leases, now: Instant) -> Decision {
+        self.using(leases, |lease| lease.admit(now))
     }
 
     /// How the limit stands.
@@ -45,12 +52,7 @@ impl Lent<Lease> {
 impl Lent<DayLease> {
     /// Uses one of the day's requests, if one is left.
     pub fn admit(self: &Rc<Self>, leases: &Leases, day: Day, now: Instant) -> Decision {
-        let mut lease = self.lease.borrow_mut();
-        let decision = lease.admit(day, now);
-        if lease.holds() && !self.listed.replace(true) {
-            leases.list(self.clone());
-        }
-        decision
+        self.using(leases, |lease| lease.admit(day, now))
     }
 
     /// How the quota stands.
@@ -59,22 +61,13 @@ impl Lent<DayLease> {
     }
 }
 
-/// What gives back when it is idle.
-trait FlowsBack {
-    /// Whether it holds something still.
+/// A lease of any kind, as the list of those that hold something sees it.
+trait Held {
+    /// Lets it give back when it is idle; whether it holds something still.
     fn flow_back(&self, now: Instant) -> bool;
 }
 
-impl FlowsBack for Lent<Lease> {
-    fn flow_back(&self, now: Instant) -> bool {
-        let mut lease = self.lease.borrow_mut();
-        lease.flow_back(now);
-        self.listed.set(lease.holds());
-        self.listed.get()
-    }
-}
-
-impl FlowsBack for Lent<DayLease> {
+impl<L: FlowsBack> Held for Lent<L> {
     fn flow_back(&self, now: Instant) -> bool {
         let mut lease = self.lease.borrow_mut();
         lease.flow_back(now);
@@ -86,12 +79,12 @@ impl FlowsBack for Lent<DayLease> {
 /// The leases of one shard that hold something.
 #[derive(Default)]
 pub struct Leases {
-    held: RefCell<Vec<Rc<dyn FlowsBack>>>,
+    held: RefCell<Vec<Rc<dyn Held>>>,
     waker: Cell<Option<Waker>>,
 }
 
 impl Leases {
-    fn list(&self, lease: Rc<dyn FlowsBack>) {
+    fn list(&self, lease: Rc<dyn Held>) {
         self.held.borrow_mut().push(lease);
         if let Some(waker) = self.waker.take() {
             waker.wake();

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::account::{Cause, Counters, LimitKind, Phase};
+use crate::account::{CLASSES, Cause, Counters, LimitKind, Phase};
 use crate::control::engine::Engine;
 use crate::control::flow::calendar::{Calendar, Hour, Moment, day_before};
 use crate::control::flow::ledger::{Key, Subject};
@@ -256,7 +256,6 @@ impl Days {
 }
 
 fn totals(counters: &Counters) -> Totals {
-    let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
     let by_limit = |counts: &[u64]| {
         LimitKind::ALL.iter().map(|kind| kind.as_str()).zip(counts.iter().copied()).collect()
     };
@@ -270,7 +269,7 @@ fn totals(counters: &Counters) -> Totals {
         requests: counters.requests,
         bytes_in: counters.bytes_in,
         bytes_out: counters.bytes_out,
-        answers: classes.into_iter().zip(counters.answers).collect(),
+        answers: CLASSES.into_iter().zip(counters.answers).collect(),
         endings,
         limited: by_limit(&counters.limited),
         observed: by_limit(&counters.observed),

@@ -2,6 +2,7 @@
 //!
 //! Families and their order are those of [`crate::metrics`]. Endings that have never happened are left out.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,14 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::process::{Resource, getrlimit};
 
 use crate::access_log::Tally;
-use crate::account::{Cause, Counters, LIMITS, Latency, LimitKind, Phase, ShardCounters, Timing};
+use crate::account::{CLASSES, Cause, Counters, LIMITS, Latency, LimitKind, Phase, ShardCounters, Timing};
 use crate::control::engine::Engine;
 use crate::control::flow::Series;
 use crate::control::snapshot::{NodePlan, ServicePlan};
 use crate::metrics::{self as m, Family, Samples, Text};
-
-/// Classes of answers, as [`Counters::answers`] counts them.
-const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Everything.
 pub fn render(engine: &Engine) -> String {
@@ -31,10 +29,11 @@ pub fn render(engine: &Engine) -> String {
         samples.add(&[("result", "refused")], engine.reloads.refused);
     });
     site(&mut text, &engine.flow.site);
-    services(&mut text, engine);
+    subjects(&mut text, "service", &engine.flow.services, &OF_SERVICES);
+    service_endings(&mut text, engine);
     cluster_limits(&mut text, engine);
     service_timings(&mut text, engine);
-    tenants(&mut text, engine);
+    subjects(&mut text, "tenant", &engine.flow.tenants, &OF_TENANTS);
     if let Some(log) = &engine.access_log {
         access_log(&mut text, log.tally());
     }
@@ -77,83 +76,79 @@ fn site(text: &mut Text, site: &Series) {
     }
 }
 
-fn services(text: &mut Text, engine: &Engine) {
-    let services = &engine.flow.services;
-    let mut each = |family: Family, value: fn(&mut Samples, &str, &Series)| {
+/// The families that services and tenants have alike.
+struct SubjectFamilies {
+    requests: Family,
+    requests_per_second: Family,
+    responses: Family,
+    received_bytes: Family,
+    sent_bytes: Family,
+    limited: Family,
+    observed: Family,
+}
+
+const OF_SERVICES: SubjectFamilies = SubjectFamilies {
+    requests: m::SERVICE_REQUESTS,
+    requests_per_second: m::SERVICE_REQUESTS_PER_SECOND,
+    responses: m::SERVICE_RESPONSES,
+    received_bytes: m::SERVICE_RECEIVED_BYTES,
+    sent_bytes: m::SERVICE_SENT_BYTES,
+    limited: m::SERVICE_LIMITED,
+    observed: m::SERVICE_OBSERVED,
+};
+
+const OF_TENANTS: SubjectFamilies = SubjectFamilies {
+    requests: m::TENANT_REQUESTS,
+    requests_per_second: m::TENANT_REQUESTS_PER_SECOND,
+    responses: m::TENANT_RESPONSES,
+    received_bytes: m::TENANT_RECEIVED_BYTES,
+    sent_bytes: m::TENANT_SENT_BYTES,
+    limited: m::TENANT_LIMITED,
+    observed: m::TENANT_OBSERVED,
+};
+
+/// All that services and tenants have alike; `label` is what tells them apart.
+fn subjects(text: &mut Text, label: &str, all: &BTreeMap<Arc<str>, Series>, families: &SubjectFamilies) {
+    let mut each = |family: Family, value: &dyn Fn(&mut Samples, &str, &Series)| {
         text.family(family, |samples| {
-            for (name, series) in services {
+            for (name, series) in all {
                 value(samples, name, series);
             }
         });
     };
-    each(m::SERVICE_REQUESTS, |samples, service, series| {
-        samples.add(&[("service", service)], series.total.requests);
+    each(families.requests, &|samples, name, series| samples.add(&[(label, name)], series.total.requests));
+    each(families.requests_per_second, &|samples, name, series| {
+        samples.add(&[(label, name)], series.requests_per_second);
     });
-    each(m::SERVICE_REQUESTS_PER_SECOND, |samples, service, series| {
-        samples.add(&[("service", service)], series.requests_per_second);
-    });
-    each(m::SERVICE_RESPONSES, |samples, service, series| {
+    each(families.responses, &|samples, name, series| {
         for (class, count) in CLASSES.into_iter().zip(series.total.answers) {
-            samples.add(&[("service", service), ("class", class)], count);
+            samples.add(&[(label, name), ("class", class)], count);
         }
     });
-    each(m::SERVICE_ENDINGS, |samples, service, series| {
-        for (cause, count) in by_cause(&series.total).filter(|(_, count)| *count > 0) {
-            samples.add(&[("service", service), ("cause", cause.as_str())], count);
-        }
+    each(families.received_bytes, &|samples, name, series| {
+        samples.add(&[(label, name)], series.total.bytes_in);
     });
-    each(m::SERVICE_RECEIVED_BYTES, |samples, service, series| {
-        samples.add(&[("service", service)], series.total.bytes_in);
+    each(families.sent_bytes, &|samples, name, series| {
+        samples.add(&[(label, name)], series.total.bytes_out);
     });
-    each(m::SERVICE_SENT_BYTES, |samples, service, series| {
-        samples.add(&[("service", service)], series.total.bytes_out);
-    });
-    each(m::SERVICE_LIMITED, |samples, service, series| {
-        for (limit, count) in by_limit(&series.total.limited) {
-            samples.add(&[("service", service), ("limit", limit)], count);
-        }
-    });
-    each(m::SERVICE_OBSERVED, |samples, service, series| {
-        for (limit, count) in by_limit(&series.total.observed) {
-            samples.add(&[("service", service), ("limit", limit)], count);
-        }
-    });
-}
-
-/// The tenants that have counted something.
-fn tenants(text: &mut Text, engine: &Engine) {
-    let mut each = |family: Family, value: fn(&mut Samples, &str, &Series)| {
-        text.family(family, |samples| {
-            for (app_id, series) in &engine.flow.tenants {
-                value(samples, app_id, series);
+    type Counts = fn(&Counters) -> &[u64; LIMITS];
+    let limits: [(Family, Counts); 2] =
+        [(families.limited, |total| &total.limited), (families.observed, |total| &total.observed)];
+    for (family, counts) in limits {
+        each(family, &|samples, name, series| {
+            for (limit, count) in by_limit(counts(&series.total)) {
+                samples.add(&[(label, name), ("limit", limit)], count);
             }
         });
-    };
-    each(m::TENANT_REQUESTS, |samples, tenant, series| {
-        samples.add(&[("tenant", tenant)], series.total.requests);
-    });
-    each(m::TENANT_REQUESTS_PER_SECOND, |samples, tenant, series| {
-        samples.add(&[("tenant", tenant)], series.requests_per_second);
-    });
-    each(m::TENANT_RESPONSES, |samples, tenant, series| {
-        for (class, count) in CLASSES.into_iter().zip(series.total.answers) {
-            samples.add(&[("tenant", tenant), ("class", class)], count);
-        }
-    });
-    each(m::TENANT_RECEIVED_BYTES, |samples, tenant, series| {
-        samples.add(&[("tenant", tenant)], series.total.bytes_in);
-    });
-    each(m::TENANT_SENT_BYTES, |samples, tenant, series| {
-        samples.add(&[("tenant", tenant)], series.total.bytes_out);
-    });
-    each(m::TENANT_LIMITED, |samples, tenant, series| {
-        for (limit, count) in by_limit(&series.total.limited) {
-            samples.add(&[("tenant", tenant), ("limit", limit)], count);
-        }
-    });
-    each(m::TENANT_OBSERVED, |samples, tenant, series| {
-        for (limit, count) in by_limit(&series.total.observed) {
-            samples.add(&[("tenant", tenant), ("limit", limit)], count);
+    }
+}
+
+fn service_endings(text: &mut Text, engine: &Engine) {
+    text.family(m::SERVICE_ENDINGS, |samples| {
+        for (service, series) in &engine.flow.services {
+            for (cause, count) in by_cause(&series.total).filter(|(_, count)| *count > 0) {
+                samples.add(&[("service", service), ("cause", cause.as_str())], count);
+            }
         }
     });
 }

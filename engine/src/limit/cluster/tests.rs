@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::tests::{Random, excess, new_seed, rate};
-use super::super::{Bucket, Decision, Lease};
+use super::super::{Bucket, Decision, FlowsBack, Lease};
 use super::model::Key;
 use super::*;
 
