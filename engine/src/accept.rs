@@ -14,6 +14,7 @@ use futures_lite::FutureExt;
 use crate::http::h1;
 use crate::net::{Accepted, Listener, Socket};
 use crate::shard::{Gauges, ListenerState, OpenConnection, Shard};
+use crate::stream::Stream;
 use crate::tcp;
 
 /// At most one warning in so long for each listener.
@@ -40,9 +41,9 @@ pub async fn accept(shard: Rc<Shard>, listener: Rc<Listener>, state: Rc<Listener
             Accepted::Connection(fd) => {
                 // A peer that is gone already has no address.
                 let Some(peer) = peer_of(&fd) else { continue };
-                let socket = Socket::adopt(&shard.net, fd);
+                let stream = Stream::Plain(Socket::adopt(&shard.net, fd));
                 let open = Gauges::connection(&shard);
-                glommio::spawn_local(connection(shard.clone(), socket, state.clone(), peer, open)).detach();
+                glommio::spawn_local(connection(shard.clone(), stream, state.clone(), peer, open)).detach();
                 shard.net.hurry();
             }
             Accepted::Paused(error) => {
@@ -57,7 +58,7 @@ pub async fn accept(shard: Rc<Shard>, listener: Rc<Listener>, state: Rc<Listener
 
 async fn connection(
     shard: Rc<Shard>,
-    socket: Socket,
+    stream: Stream,
     listener: Rc<ListenerState>,
     peer: SocketAddr,
     open: OpenConnection,
@@ -66,12 +67,12 @@ async fn connection(
     let served = match &config.protocol {
         ListenerProtocol::Tcp { service } => {
             // In memory of its own, so that HTTP connections do not pay for its size.
-            let served = Box::pin(tcp::serve(shard.clone(), socket, service.clone(), peer));
+            let served = Box::pin(tcp::serve(shard.clone(), stream, service.clone(), peer));
             AssertUnwindSafe(served).catch_unwind().await
         }
         ListenerProtocol::Http | ListenerProtocol::Https { .. } => {
             drop(config);
-            let served = h1::serve(shard.clone(), socket, listener, peer);
+            let served = h1::serve(shard.clone(), stream, listener, peer);
             AssertUnwindSafe(served).catch_unwind().await
         }
     };

@@ -26,6 +26,7 @@ pub mod relay;
 pub mod request_id;
 pub mod route;
 pub mod shard;
+pub mod stream;
 pub mod tcp;
 pub mod tenant;
 pub mod unbuilt;

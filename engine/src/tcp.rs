@@ -15,12 +15,12 @@ use crate::http::h1_body::{Incoming, Upload};
 use crate::http::inbox::Inbox;
 use crate::http::record::{Moved, Record};
 use crate::http::upgrade::tunnel;
-use crate::net::Socket;
 use crate::shard::Shard;
+use crate::stream::Stream;
 use crate::upstream::{Tried, obtain};
 
 /// Serves one connection to its end.
-pub async fn serve(shard: Rc<Shard>, socket: Socket, service: Arc<str>, peer: SocketAddr) {
+pub async fn serve(shard: Rc<Shard>, stream: Stream, service: Arc<str>, peer: SocketAddr) {
     let live = shard.live();
     let Some(service) = live.services.iter().find(|candidate| candidate.plan.config.name == service).cloned()
     else {
@@ -31,7 +31,7 @@ pub async fn serve(shard: Rc<Shard>, socket: Socket, service: Arc<str>, peer: So
     record.service = Some(service.clone());
     record.begin_line(&shard, None, "", "");
     if let Err(error) = admission::admit(&shard, &service, [], &mut record) {
-        socket.reset_on_close();
+        stream.reset_on_close();
         return record.end(&shard, &Outcome::new(Some(error), Phase::Decide), Moved::default());
     }
     let timers = Timers { up: shard.net.timer(), down: shard.net.timer() };
@@ -43,11 +43,11 @@ pub async fn serve(shard: Rc<Shard>, socket: Socket, service: Arc<str>, peer: So
             let node = Some(service.plan.nodes[lease.node].address);
             let connected = shard.net.now();
             let mut inbox = Inbox::default();
-            let mut source = Incoming::new(&socket, &mut inbox, BodyFraming::UntilClose, u64::MAX);
+            let mut source = Incoming::new(&stream, &mut inbox, BodyFraming::UntilClose, u64::MAX);
             let mut sink = Upload::new(&shard.net, shard.net.outgoing(), BodyFraming::UntilClose);
-            sink.socket = Some(&socket);
+            sink.stream = Some(&stream);
             let connection = &mut lease.connection;
-            let (upstream, inbox) = (&connection.socket, &mut connection.inbox);
+            let (upstream, inbox) = (&connection.stream, &mut connection.inbox);
             let result = tunnel(&shard, &timers, &service, &mut source, upstream, inbox, &mut sink).await;
             let (error, phase) =
                 result.map_or_else(|(error, phase)| (Some(error), phase), |()| (None, Phase::Complete));
@@ -58,7 +58,7 @@ pub async fn serve(shard: Rc<Shard>, socket: Socket, service: Arc<str>, peer: So
         }
     };
     if outcome.error.is_some() {
-        socket.reset_on_close();
+        stream.reset_on_close();
     }
     record.end(&shard, &outcome, moved);
 }

@@ -19,11 +19,12 @@ use crate::net::timer::TICK;
 use crate::net::{Elapsed, Socket, Timer};
 use crate::pool::{Permit, Waiting};
 use crate::shard::{ServiceState, Shard};
+use crate::stream::Stream;
 
 /// A connection to a node and what came in on it.
 pub struct Connection {
-    /// The socket.
-    pub socket: Socket,
+    /// Its bytes in clear.
+    pub stream: Stream,
     /// Received and unread; empty between exchanges.
     pub inbox: Inbox,
     /// What the shards count together of its node.
@@ -33,13 +34,12 @@ pub struct Connection {
 impl Connection {
     /// Whether it can carry another request, as far as is known.
     pub fn is_fresh(&self) -> bool {
-        self.inbox.is_empty() && self.socket.is_fresh()
+        self.inbox.is_empty() && self.stream.is_fresh()
     }
 
     /// Prepares it for the pool: the end of the connection is noticed, nobody waits.
     pub fn rest(&self) {
-        self.socket.arm();
-        self.socket.detach();
+        self.stream.rest();
     }
 }
 
@@ -105,8 +105,9 @@ async fn open(
     let error = match timer.within(Socket::connect(&shard.net, plan.address)).await {
         Ok(Ok(socket)) => {
             shard.counters.pool_opened();
-            socket.hold(Box::new(permit));
-            return Ok(Connection { socket, inbox: Inbox::default(), node: plan.shared.clone() });
+            let stream = Stream::Plain(socket);
+            stream.hold(Box::new(permit));
+            return Ok(Connection { stream, inbox: Inbox::default(), node: plan.shared.clone() });
         }
         Ok(Err(error)) => {
             tracing::debug!(service = %service.plan.config.name, node = %plan.address, %error, "connect failed");

@@ -54,9 +54,8 @@ fn a_denied_client_is_turned_away() {
         let _ = client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(client.try_read().is_err());
     }
-    let refused = || {
-        gateway.metric("coregate_service_endings_total", &["service=\"cache\"", "cause=\"refused\""])
-    };
+    let refused =
+        || gateway.metric("coregate_service_endings_total", &["service=\"cache\"", "cause=\"refused\""]);
     eventually("the refusal is counted", PATIENCE, || refused() > 0.5);
     assert_eq!(origin.accepted(), 0);
 }

@@ -25,11 +25,12 @@ use crate::http::record::Record;
 use crate::http::target;
 use crate::http::upgrade;
 use crate::limits::INTERIM_ANSWERS_MAX;
-use crate::net::{Elapsed, Outgoing, Socket, Timer};
+use crate::net::{Elapsed, Outgoing, Timer};
 use crate::pool::Keep;
 use crate::relay::{Pace, Progress, ReadError, RelayError, Sink, Source, fill, relay, until};
 use crate::route::Lookup;
 use crate::shard::{ServiceState, Shard};
+use crate::stream::Stream;
 use crate::tenant;
 use crate::upstream::{self, Connection, Lease, Tried};
 
@@ -214,29 +215,29 @@ pub async fn carry<R: Source, K: ResponseSink>(
         let Lease { mut connection, node, reused } = lease;
         let sent_at = shard.net.now();
         moved.set(sent_at);
-        let Connection { socket, inbox, .. } = &mut connection;
+        let Connection { stream, inbox, .. } = &mut connection;
         let uploaded = Cell::new(whole);
-        let posted = socket.post(std::mem::take(&mut upload.out)).await;
+        let posted = stream.post(std::mem::take(&mut upload.out)).await;
         let result = if posted.is_err() {
             Err(Failure::untouched(Error::UpstreamGone))
         } else if whole {
-            exchange.answer_unless_gone(source, socket, inbox, sink, &uploaded).await
+            exchange.answer_unless_gone(source, stream, inbox, sink, &uploaded).await
         } else {
             let mut upload = Upload::new(&shard.net, shard.net.outgoing(), framing);
-            upload.socket = Some(socket);
-            Box::pin(exchange.both(source, upload, socket, inbox, sink, &uploaded)).await
+            upload.stream = Some(stream);
+            Box::pin(exchange.both(source, upload, stream, inbox, sink, &uploaded)).await
         };
         let result = match result {
             Ok(Answered::Upgraded) => {
-                let (socket, inbox) = (&connection.socket, &mut connection.inbox);
-                Box::pin(upgrade::tunnel(shard, timers, &service, source, socket, inbox, sink)).await
+                let (stream, inbox) = (&connection.stream, &mut connection.inbox);
+                Box::pin(upgrade::tunnel(shard, timers, &service, source, stream, inbox, sink)).await
             }
             Ok(Answered::Whole { reusable }) => {
                 exchange.release(connection, node, reusable && uploaded.get());
                 Ok(())
             }
             Err(failure) if failure.untouched && reused && !fresh && whole => {
-                let sent = connection.socket.take_sent();
+                let sent = connection.stream.take_sent();
                 let nothing_sent = sent.as_ref().is_some_and(|sent| sent.sent() == 0);
                 match sent {
                     Some(mut request) if method.is_idempotent() || nothing_sent => {
@@ -312,14 +313,14 @@ impl Exchange<'_> {
         &self,
         source: &mut R,
         mut upload: Upload<'_>,
-        socket: &Socket,
+        stream: &Stream,
         inbox: &mut crate::http::inbox::Inbox,
         sink: &mut K,
         uploaded: &Cell<bool>,
     ) -> Result<Answered, Failure> {
         let pace = self.pace();
         let mut up = pin!(relay(&self.shard.net, &self.timers.up, &pace, source, &mut upload));
-        let mut down = pin!(self.answer(socket, inbox, sink, uploaded));
+        let mut down = pin!(self.answer(stream, inbox, sink, uploaded));
         let mut ended = false;
         poll_fn(|cx| {
             if !ended && let Poll::Ready(result) = up.as_mut().poll(cx) {
@@ -348,12 +349,12 @@ impl Exchange<'_> {
     async fn answer_unless_gone<R: Source, K: ResponseSink>(
         &self,
         source: &R,
-        socket: &Socket,
+        stream: &Stream,
         inbox: &mut crate::http::inbox::Inbox,
         sink: &mut K,
         uploaded: &Cell<bool>,
     ) -> Result<Answered, Failure> {
-        let mut answer = pin!(self.answer(socket, inbox, sink, uploaded));
+        let mut answer = pin!(self.answer(stream, inbox, sink, uploaded));
         poll_fn(|cx| {
             if source.has_failed() {
                 let (error, phase) = (Error::ClientGone, Phase::ResponseHead);
@@ -367,17 +368,17 @@ impl Exchange<'_> {
     /// Relays the answer.
     async fn answer<K: ResponseSink>(
         &self,
-        socket: &Socket,
+        stream: &Stream,
         inbox: &mut crate::http::inbox::Inbox,
         sink: &mut K,
         uploaded: &Cell<bool>,
     ) -> Result<Answered, Failure> {
-        let (framing, keep_alive) = match self.answer_head(socket, inbox, sink, uploaded).await? {
+        let (framing, keep_alive) = match self.answer_head(stream, inbox, sink, uploaded).await? {
             Head::Final { upgrade: true, .. } => return Ok(Answered::Upgraded),
             Head::Final { framing, keep_alive, .. } => (framing, keep_alive),
             Head::Interim | Head::Partial => unreachable!("answer_head waits for the final head"),
         };
-        let mut body = Incoming::new(socket, inbox, framing, u64::MAX);
+        let mut body = Incoming::new(stream, inbox, framing, u64::MAX);
         relay(&self.shard.net, &self.timers.down, &self.pace(), &mut body, sink).await.map_err(|error| {
             let error = match error {
                 RelayError::Read(ReadError::Body(BodyError::Truncated) | ReadError::Gone) => {
@@ -396,7 +397,7 @@ impl Exchange<'_> {
     /// Waits for the answer's final head, relaying interim ones, and writes it to the sink.
     async fn answer_head<K: ResponseSink>(
         &self,
-        socket: &Socket,
+        stream: &Stream,
         inbox: &mut crate::http::inbox::Inbox,
         sink: &mut K,
         uploaded: &Cell<bool>,
@@ -431,7 +432,7 @@ impl Exchange<'_> {
                 }
                 Head::Partial => inbox.gather(),
             }
-            match until(net, &self.timers.down, limit, self.moved, socket.receive()).await {
+            match until(net, &self.timers.down, limit, self.moved, stream.receive()).await {
                 Ok(Ok(Some(chunk))) => inbox.add(chunk),
                 Ok(Ok(None) | Err(_)) => return Err(failed(Error::UpstreamGone)),
                 // It may be at work on the request: asking again would double it.

@@ -1,6 +1,6 @@
 //! HTTP/1.1 from clients: the keep-alive loop of one connection.
 //!
-//! Input: an accepted socket. Each turn reads one request head, has the exchange decide and carry it, and accounts for
+//! Input: an accepted stream. Each turn reads one request head, has the exchange decide and carry it, and accounts for
 //! its ending. Pipelined requests are answered in order. The connection ends when either side asks, when it has been
 //! idle for too long, or when a request could not be read to its end.
 
@@ -29,19 +29,20 @@ use crate::http::inbox::Inbox;
 use crate::http::record::Record;
 use crate::http::token_request::TokenHead;
 use crate::limits::{DRAIN_GRACE, LINGER, LINGER_BYTES_MAX, TARGET_BYTES_MAX};
-use crate::net::{Chunk, Elapsed, Socket};
+use crate::net::{Chunk, Elapsed};
 use crate::request_id::RequestId;
 use crate::shard::{ListenerState, Shard};
+use crate::stream::Stream;
 use own_answers::To;
 
 /// Serves one connection to its end.
-pub async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>, peer: SocketAddr) {
+pub async fn serve(shard: Rc<Shard>, stream: Stream, listener: Rc<ListenerState>, peer: SocketAddr) {
     let timers = Timers { up: shard.net.timer(), down: shard.net.timer() };
     let mut client = Client {
         origin: Origin { peer: peer.ip(), https: false },
         listener: listener.config(),
         shard: &shard,
-        socket: &socket,
+        stream: &stream,
         timers: &timers,
         inbox: Inbox::default(),
         written: Cell::new(false),
@@ -92,7 +93,7 @@ enum Waited {
 /// One client connection.
 struct Client<'a> {
     shard: &'a Rc<Shard>,
-    socket: &'a Socket,
+    stream: &'a Stream,
     listener: Rc<Listener>,
     timers: &'a Timers,
     origin: Origin,
@@ -162,7 +163,7 @@ impl Client<'_> {
                 draining = true;
                 timer.set(self.shard.net.now() + DRAIN_GRACE.min(self.listener.idle_timeout));
             }
-            self.socket.poll_receive(cx)
+            self.stream.poll_receive(cx)
         }));
         match received.await {
             Ok(Ok(Some(chunk))) => Waited::Bytes(chunk),
@@ -202,15 +203,15 @@ impl Client<'_> {
             }
         };
         let service = plan.service.clone();
-        let mut responder = Responder::new(self.shard, self.socket, &self.written, version, keep_alive);
-        let mut body = Incoming::new(self.socket, &mut self.inbox, framing, body_bytes_max(&service));
+        let mut responder = Responder::new(self.shard, self.stream, &self.written, version, keep_alive);
+        let mut body = Incoming::new(self.stream, &mut self.inbox, framing, body_bytes_max(&service));
         let outcome = carry(self.shard, self.timers, plan, &mut body, &mut responder).await;
         let (whole, bytes_in) = (body.is_done(), head_bytes as u64 + body.bytes());
         if outcome.error.is_some() {
             if self.written.get() {
                 record.end(self.shard, &outcome, responder.moved(bytes_in));
                 // The client must not take the answer for whole.
-                self.socket.reset_on_close();
+                self.stream.reset_on_close();
                 return Next::Close;
             }
             let to = To { id: &request_id, method, bytes_in, keep: keep_alive && whole };
@@ -235,7 +236,7 @@ impl Client<'_> {
                 return decided;
             }
             self.inbox.gather();
-            match timer.within(self.socket.receive()).await {
+            match timer.within(self.stream.receive()).await {
                 Ok(Ok(Some(chunk))) => self.inbox.add(chunk),
                 Ok(Ok(None) | Err(_)) => return Err(self.unread(Error::ClientGone, None, record)),
                 Err(_) => return Err(self.unread(Error::RequestTimeout, None, record)),
@@ -308,7 +309,7 @@ impl Client<'_> {
     /// Waits until the answer is sent; whether it was.
     async fn flush(&self) -> bool {
         self.timers.down.set(self.shard.net.now() + self.listener.idle_timeout);
-        matches!(self.timers.down.within(self.socket.flush()).await, Ok(Ok(())))
+        matches!(self.timers.down.within(self.stream.flush()).await, Ok(Ok(())))
     }
 
     /// Ends our side, then reads on for a while: closing with unread bytes would reset the connection and could destroy
@@ -317,11 +318,11 @@ impl Client<'_> {
         if !self.flush().await {
             return;
         }
-        self.socket.shut_down();
+        self.stream.shut_down();
         let timer = &self.timers.up;
         timer.set(self.shard.net.now() + LINGER);
         let mut left = LINGER_BYTES_MAX;
-        while let Ok(Ok(Some(chunk))) = timer.within(self.socket.receive()).await {
+        while let Ok(Ok(Some(chunk))) = timer.within(self.stream.receive()).await {
             left = left.saturating_sub(chunk.len() as u64);
             if left == 0 {
                 return;

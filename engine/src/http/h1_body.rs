@@ -1,16 +1,17 @@
-//! HTTP/1.1 bodies on a connection: reading one off a socket, and framing one into what is sent. The same for both
+//! HTTP/1.1 bodies on a connection: reading one off a stream, and framing one into what is sent. The same for both
 //! sides of the gateway.
 
 use std::io;
 
 use crate::http::body::{BodyDecoder, BodyFraming, Step, write_chunk_size, write_last_chunk};
 use crate::http::inbox::Inbox;
-use crate::net::{Chunk, Net, Outgoing, Socket};
+use crate::net::{Chunk, Net, Outgoing};
 use crate::relay::{Piece, ReadError, Sink, Source};
+use crate::stream::Stream;
 
 /// A body to read from a connection.
 pub struct Incoming<'a> {
-    socket: &'a Socket,
+    stream: &'a Stream,
     inbox: &'a mut Inbox,
     decoder: BodyDecoder,
     trailers: Vec<u8>,
@@ -24,9 +25,9 @@ pub struct Incoming<'a> {
 
 impl<'a> Incoming<'a> {
     /// A body of this framing and of at most `bytes_max` bytes, of which the inbox may already hold a part.
-    pub fn new(socket: &'a Socket, inbox: &'a mut Inbox, framing: BodyFraming, bytes_max: u64) -> Self {
+    pub fn new(stream: &'a Stream, inbox: &'a mut Inbox, framing: BodyFraming, bytes_max: u64) -> Self {
         Self {
-            socket,
+            stream,
             inbox,
             decoder: framing.into(),
             trailers: Vec::new(),
@@ -78,7 +79,7 @@ impl Source for Incoming<'_> {
                 Piece::Wait => {}
                 piece => return Ok(piece),
             }
-            match self.socket.try_receive() {
+            match self.stream.try_receive() {
                 Some(chunk) => self.inbox.add(chunk),
                 None if self.eof => {
                     return self.decoder.on_eof().map(|()| Piece::End).map_err(ReadError::Body);
@@ -89,7 +90,7 @@ impl Source for Incoming<'_> {
     }
 
     async fn ready(&mut self) -> Result<(), ReadError> {
-        match self.socket.receive().await {
+        match self.stream.receive().await {
             Ok(Some(chunk)) => self.inbox.add(chunk),
             Ok(None) => self.eof = true,
             Err(_) => return Err(ReadError::Gone),
@@ -98,7 +99,7 @@ impl Source for Incoming<'_> {
     }
 
     fn has_failed(&self) -> bool {
-        self.socket.has_failed()
+        self.stream.has_failed()
     }
 
     fn begin_tunnel(&mut self) {
@@ -115,21 +116,21 @@ impl Source for Incoming<'_> {
 pub struct Upload<'a> {
     net: &'a Net,
     /// `None` until there is a connection; what is appended before goes out with the head.
-    pub socket: Option<&'a Socket>,
+    pub stream: Option<&'a Stream>,
     /// What is to be sent next.
     pub out: Outgoing,
     framing: BodyFraming,
-    /// Bytes handed to the socket.
+    /// Bytes handed to the stream.
     bytes: u64,
 }
 
 impl<'a> Upload<'a> {
     /// A body of this framing, appended to the request's head.
     pub fn new(net: &'a Net, head: Outgoing, framing: BodyFraming) -> Self {
-        Self { net, socket: None, out: head, framing, bytes: 0 }
+        Self { net, stream: None, out: head, framing, bytes: 0 }
     }
 
-    /// Bytes handed to the socket.
+    /// Bytes handed to the stream.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -152,9 +153,9 @@ impl Sink for Upload<'_> {
 
     async fn shut_down(&mut self) -> io::Result<()> {
         self.flush().await?;
-        if let Some(socket) = self.socket {
-            socket.flush().await?;
-            socket.shut_down();
+        if let Some(stream) = self.stream {
+            stream.flush().await?;
+            stream.shut_down();
         }
         Ok(())
     }
@@ -164,10 +165,10 @@ impl Sink for Upload<'_> {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        match self.socket {
-            Some(socket) if !self.out.is_empty() => {
+        match self.stream {
+            Some(stream) if !self.out.is_empty() => {
                 self.bytes += self.out.len() as u64;
-                socket.post(std::mem::replace(&mut self.out, self.net.outgoing())).await
+                stream.post(std::mem::replace(&mut self.out, self.net.outgoing())).await
             }
             _ => Ok(()),
         }

@@ -10,14 +10,15 @@ use crate::http::h1_body::{frame, frame_end};
 use crate::http::head::{ResponseHead, ResponseMeta, Version};
 use crate::http::headers::{ConnectionOut, ResponseOut, Rules, write_response};
 use crate::http::record::Moved;
-use crate::net::{Chunk, Outgoing, Socket};
+use crate::net::{Chunk, Outgoing};
 use crate::relay::Sink;
 use crate::shard::Shard;
+use crate::stream::Stream;
 
 /// The answer to one request on a client's connection.
 pub struct Responder<'a> {
     shard: &'a Rc<Shard>,
-    socket: &'a Socket,
+    stream: &'a Stream,
     /// Set with the first byte written, interim answers apart.
     written: &'a Cell<bool>,
     out: Outgoing,
@@ -34,14 +35,14 @@ impl<'a> Responder<'a> {
     /// For a request of this version; `keep_alive`: the client wants the connection to stay.
     pub fn new(
         shard: &'a Rc<Shard>,
-        socket: &'a Socket,
+        stream: &'a Stream,
         written: &'a Cell<bool>,
         version: Version,
         keep_alive: bool,
     ) -> Self {
         let out = shard.net.outgoing();
         let framing = BodyFraming::None;
-        Self { shard, socket, written, out, framing, version, keep_alive, status: 0, bytes: 0, head_bytes: 0 }
+        Self { shard, stream, written, out, framing, version, keep_alive, status: 0, bytes: 0, head_bytes: 0 }
     }
 
     /// What was sent, for an exchange that has received so much. Status 0 = none was written.
@@ -124,8 +125,8 @@ impl Sink for Responder<'_> {
 
     async fn shut_down(&mut self) -> io::Result<()> {
         self.flush().await?;
-        self.socket.flush().await?;
-        self.socket.shut_down();
+        self.stream.flush().await?;
+        self.stream.shut_down();
         Ok(())
     }
 
@@ -139,6 +140,6 @@ impl Sink for Responder<'_> {
         }
         self.bytes += self.out.len() as u64;
         let out = std::mem::replace(&mut self.out, self.shard.net.outgoing());
-        self.socket.post(out).await
+        self.stream.post(out).await
     }
 }

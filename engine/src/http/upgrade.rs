@@ -15,9 +15,9 @@ use crate::http::body::BodyFraming;
 use crate::http::exchange::Timers;
 use crate::http::h1_body::{Incoming, Upload};
 use crate::http::inbox::Inbox;
-use crate::net::Socket;
 use crate::relay::{Pace, RelayError, Sink, Source, relay};
 use crate::shard::{ServiceState, Shard};
+use crate::stream::Stream;
 
 /// Moves bytes both ways until the tunnel ends. Either side closing it, and silence, are its natural ends.
 ///
@@ -28,7 +28,7 @@ pub async fn tunnel<R: Source, K: Sink>(
     timers: &Timers,
     service: &ServiceState,
     source: &mut R,
-    socket: &Socket,
+    stream: &Stream,
     inbox: &mut Inbox,
     sink: &mut K,
 ) -> Result<(), (Error, Phase)> {
@@ -38,8 +38,8 @@ pub async fn tunnel<R: Source, K: Sink>(
     let pace = Pace { read: timeouts.tunnel, write: timeouts.body, moved: &moved };
     source.begin_tunnel();
     let mut upload = Upload::new(net, net.outgoing(), BodyFraming::UntilClose);
-    upload.socket = Some(socket);
-    let mut incoming = Incoming::new(socket, inbox, BodyFraming::UntilClose, u64::MAX);
+    upload.stream = Some(stream);
+    let mut incoming = Incoming::new(stream, inbox, BodyFraming::UntilClose, u64::MAX);
 
     let mut up = pin!(async {
         relay(net, &timers.up, &pace, source, &mut upload).await?;

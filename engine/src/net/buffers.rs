@@ -4,7 +4,7 @@
 //! chunks count its references, and the last one dropped gives it back to the ring. An idle connection holds none.
 //!
 //! Invariant: a buffer is either posted (the kernel may write it, nobody may read it) or lent (`lent[id] > 0`, only
-//! read). `lend` and `release` are the only passages between the two.
+//! read; written by its only chunk alone, [`Chunk::unique`]). `lend` and `release` are the only passages between the two.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
@@ -13,6 +13,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use bytes::{Buf, Bytes};
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
@@ -119,7 +120,8 @@ impl Buffers {
         self.lent[id as usize].set(1);
         self.lent_count.set(self.lent_count.get() + 1);
         let start = self.starts.borrow()[id as usize];
-        Chunk { buffers: self.clone(), start, len: len.min(BUFFER_BYTES) as u32, id }
+        let owner = Owner::Lent(Loan { buffers: self.clone(), id });
+        Chunk { start, len: len.min(BUFFER_BYTES) as u32, owner }
     }
 
     fn release(&self, id: u16) {
@@ -163,11 +165,24 @@ impl Drop for Buffers {
     }
 }
 
-/// Received bytes: a range of a lent buffer. Cloning and splitting share the buffer; the last one dropped returns it.
+/// Received bytes: a range of a lent buffer, or of memory that a protocol layer made of one. Cloning and splitting share
+/// it; the last one dropped gives a lent buffer back.
 pub struct Chunk {
-    buffers: Rc<Buffers>,
     start: *const u8,
     len: u32,
+    owner: Owner,
+}
+
+/// What a chunk's bytes lie in. Invariant: `start` and `len` of the chunk describe a part of it.
+#[derive(Clone)]
+enum Owner {
+    Lent(Loan),
+    Bytes(#[expect(dead_code, reason = "keeps alive what `start` points at")] Rc<Bytes>),
+}
+
+/// One reference to a lent buffer.
+struct Loan {
+    buffers: Rc<Buffers>,
     id: u16,
 }
 
@@ -175,14 +190,14 @@ impl Chunk {
     /// Takes the first `n` bytes off (all, if there are fewer).
     pub fn advance(&mut self, n: usize) {
         let n = n.min(self.len as usize);
-        // SAFETY: `n` is at most the length, so the start stays within (or one past) the buffer's bytes.
+        // SAFETY: `n` is at most the length, so the start stays within (or one past) the owner's bytes.
         self.start = unsafe { self.start.add(n) };
         self.len -= n as u32;
     }
 
     /// Keeps the first `n` bytes only.
     pub fn truncate(&mut self, n: usize) {
-        self.len = self.len.min(n.min(BUFFER_BYTES) as u32);
+        self.len = u32::try_from(n).map_or(self.len, |n| self.len.min(n));
     }
 
     /// Splits the first `n` bytes off as a chunk of their own.
@@ -193,27 +208,71 @@ impl Chunk {
         self.advance(n);
         head
     }
+
+    /// The bytes, to be changed where they are (deciphered); `None` if anyone else may be reading them.
+    pub fn unique(&mut self) -> Option<&mut [u8]> {
+        match &self.owner {
+            Owner::Lent(Loan { buffers, id }) if buffers.lent[*id as usize].get() == 1 => {
+                // SAFETY: this is the only chunk of a lent buffer: nobody else reads it, and the kernel does not write it.
+                // `start` came from the slab's own mutable pointer. The slice borrows the chunk mutably, so it is neither
+                // read nor cloned meanwhile.
+                Some(unsafe { std::slice::from_raw_parts_mut(self.start.cast_mut(), self.len as usize) })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Bytes that did not come out of a receive buffer as they are: content of HTTP/2 frames, deciphered records. At most
+/// 4 GiB.
+impl From<Bytes> for Chunk {
+    fn from(bytes: Bytes) -> Self {
+        let (start, len) = (bytes.as_ptr(), u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        Self { start, len, owner: Owner::Bytes(Rc::new(bytes)) }
+    }
 }
 
 impl Deref for Chunk {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: `start` and `len` describe a part of a lent buffer (see the module's invariant): initialised (slabs
-        // are zeroed), never written while lent, and alive as long as `buffers`.
+        // SAFETY: `start` and `len` describe a part of what the owner keeps alive and in its place. A lent buffer is
+        // initialised (slabs are zeroed) and, see the module's invariant, only read; but for `unique`, which takes the
+        // chunk mutably. The memory of `Bytes` does not move and is never written.
         unsafe { std::slice::from_raw_parts(self.start, self.len as usize) }
+    }
+}
+
+impl Buf for Chunk {
+    fn remaining(&self) -> usize {
+        self.len as usize
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self
+    }
+
+    fn advance(&mut self, n: usize) {
+        assert!(n <= self.len as usize, "advanced past the end");
+        Chunk::advance(self, n);
     }
 }
 
 impl Clone for Chunk {
     fn clone(&self) -> Self {
-        let count = &self.buffers.lent[self.id as usize];
-        count.set(count.get() + 1);
-        Self { buffers: self.buffers.clone(), start: self.start, len: self.len, id: self.id }
+        Self { start: self.start, len: self.len, owner: self.owner.clone() }
     }
 }
 
-impl Drop for Chunk {
+impl Clone for Loan {
+    fn clone(&self) -> Self {
+        let count = &self.buffers.lent[self.id as usize];
+        count.set(count.get() + 1);
+        Self { buffers: self.buffers.clone(), id: self.id }
+    }
+}
+
+impl Drop for Loan {
     fn drop(&mut self) {
         self.buffers.release(self.id);
     }
@@ -221,6 +280,9 @@ impl Drop for Chunk {
 
 impl std::fmt::Debug for Chunk {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "Chunk({} bytes of buffer {})", self.len, self.id)
+        match &self.owner {
+            Owner::Lent(loan) => write!(f, "Chunk({} bytes of buffer {})", self.len, loan.id),
+            Owner::Bytes(_) => write!(f, "Chunk({} bytes)", self.len),
+        }
     }
 }

@@ -188,7 +188,12 @@ impl Socket {
     /// # Errors
     /// What `send(2)` says.
     pub async fn flush(&self) -> io::Result<()> {
-        poll_fn(|cx| self.state.send.poll_idle(cx)).await
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// [`Self::flush`] for use in a poll function.
+    pub fn poll_flush(&self, cx: &Context) -> Poll<io::Result<()>> {
+        self.state.send.poll_idle(cx)
     }
 
     /// What was sent last, to be sent again elsewhere; `None` while the kernel still has it.

@@ -53,12 +53,12 @@ impl Client<'_> {
         if head.expect_continue && framing != BodyFraming::None {
             let mut interim = self.shard.net.outgoing();
             interim.bytes().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-            if self.socket.post(interim).await.is_err() {
+            if self.stream.post(interim).await.is_err() {
                 return Next::Close;
             }
         }
         let live = self.shard.live();
-        let mut body = Incoming::new(self.socket, &mut self.inbox, framing, BODY_BYTES_MAX as u64);
+        let mut body = Incoming::new(self.stream, &mut self.inbox, framing, BODY_BYTES_MAX as u64);
         let (timer, patience) = (&self.timers.up, self.listener.header_timeout);
         let answered = head.answer(&live.snapshot.callers, &mut body, timer, patience, &self.shard.net).await;
         to.bytes_in += body.bytes();
@@ -91,7 +91,7 @@ impl Client<'_> {
         record.begin_line(self.shard, None, "", id.as_str());
         if self.written.get() {
             record.end(self.shard, &outcome, Moved::default());
-            self.socket.reset_on_close();
+            self.stream.reset_on_close();
             return Next::Close;
         }
         let to = To { id: &id, method: Method::Get, bytes_in: 0, keep: false };
@@ -104,7 +104,7 @@ impl Client<'_> {
         answer.write_h1(out.bytes(), to.method == Method::Head, !keep);
         let bytes_out = out.len() as u64;
         self.timers.down.set(self.shard.net.now() + self.listener.header_timeout);
-        let sent = matches!(self.timers.down.within(self.socket.post(out)).await, Ok(Ok(())));
+        let sent = matches!(self.timers.down.within(self.stream.post(out)).await, Ok(Ok(())));
         let status = if sent { answer.status } else { 0 };
         let body_bytes_out = if to.method == Method::Head { 0 } else { answer.body.len() as u64 };
         record.end(self.shard, outcome, Moved { status, bytes_in: to.bytes_in, bytes_out, body_bytes_out });

@@ -59,6 +59,46 @@ fn a_chunk_cannot_be_made_longer_than_it_is() {
 }
 
 #[test]
+fn bytes_are_changed_where_they_are_by_their_only_reader_alone() {
+    rig::run(async |net| {
+        let (socket, mut peer) = pair(&net);
+        let bytes = bytes_from(0, 100);
+        peer.write_all(&bytes).unwrap();
+        let mut chunk = socket.receive().await.unwrap().unwrap();
+        let copy = chunk.clone();
+        assert!(chunk.unique().is_none(), "another reads them");
+        drop(copy);
+        chunk.advance(10);
+        chunk.unique().unwrap()[0] = !bytes[10];
+        assert_eq!((chunk[0], &chunk[1..]), (!bytes[10], &bytes[11..]));
+    });
+}
+
+#[test]
+fn a_chunk_may_be_of_other_memory() {
+    rig::run(async |net| {
+        let (socket, mut peer) = pair(&net);
+        let bytes = bytes::Bytes::from(bytes_from(0, 20_000));
+        let mut rest = Chunk::from(bytes.slice(100..));
+        drop(bytes);
+        assert!(rest.unique().is_none(), "it may be shared");
+        let head = rest.split_to(9_900);
+        assert_eq!((&*head, &*rest), (&bytes_from(100, 9_900)[..], &bytes_from(10_000, 10_000)[..]));
+        let mut outgoing = net.outgoing();
+        outgoing.push_chunk(head);
+        outgoing.push_chunk(rest);
+        let reader = std::thread::spawn(move || {
+            let mut read = vec![0; 19_900];
+            std::io::Read::read_exact(&mut peer, &mut read).unwrap();
+            read
+        });
+        socket.send(outgoing).await.0.unwrap();
+        assert_eq!(joined(reader).await, bytes_from(100, 19_900));
+        assert_eq!(net.stats().buffers_lent, 0);
+    });
+}
+
+#[test]
 fn a_small_chunk_is_copied_and_a_large_one_is_lent_until_it_is_sent() {
     rig::run(async |net| {
         let (socket, mut peer) = pair(&net);
