@@ -64,6 +64,7 @@ bench: ## Micro-benchmarks, then coregate beside nginx and HAProxy; writes bench
 	$(CARGO) bench -p coregate-bench
 	bench/compare.sh $(BENCH_FLAGS)
 	bench/compare.sh --scenario governance
+	bench/compare.sh --scenario protocols
 	bench/compare.sh --scenario idle-memory
 	bench/compare.sh --scenario idle-cpu
 

@@ -9,6 +9,7 @@
 //! | [`gateway`] | starting coregate, nginx and HAProxy with equal features |
 //! | [`governed`] | the same with limits, access lists and an access log |
 //! | [`machine`] | what the numbers were taken on |
+//! | [`protocols`] | TLS, HTTP/2 and TCP services |
 //! | [`throughput`] | the comparison under load |
 //! | [`idle`] | memory of idle connections, CPU of an idle process |
 //! | [`results`] | the table, and its place in RESULTS.md |
@@ -18,6 +19,7 @@ pub mod gateway;
 pub mod governed;
 pub mod idle;
 pub mod machine;
+pub mod protocols;
 pub mod results;
 pub mod throughput;
 

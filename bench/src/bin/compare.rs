@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use coregate_bench::compare::gateway::{Cpus, Kind};
+use coregate_bench::compare::protocols::{self, Traffic};
 use coregate_bench::compare::throughput::{self, Settings};
 use coregate_bench::compare::{idle, machine, results};
 use coregate_bench::executor::pin;
@@ -21,13 +22,13 @@ struct Cli {
     /// Numbers of connections (throughput: 8,64,600; governance: 64)
     #[arg(long, value_delimiter = ',')]
     connections: Vec<usize>,
-    /// Interleaved rounds, of which medians are taken (throughput)
+    /// Interleaved rounds, of which medians are taken (throughput, protocols)
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
     /// Seconds of one measurement
     #[arg(long, default_value_t = 10)]
     duration: u64,
-    /// Seconds of load before each measurement (throughput)
+    /// Seconds of load before each measurement (throughput, protocols)
     #[arg(long, default_value_t = 2)]
     warmup: u64,
     /// Open loop: requests a second (throughput)
@@ -40,6 +41,9 @@ struct Cli {
     /// first one. Those that are not installed are left out
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Kind>,
+    /// Which traffic (protocols: all of it)
+    #[arg(long, value_enum, value_delimiter = ',')]
+    traffic: Vec<Traffic>,
     /// CPU of the gateway
     #[arg(long, default_value_t = 0)]
     gateway_cpu: usize,
@@ -60,6 +64,8 @@ enum Scenario {
     Throughput,
     /// The same with limits, access lists and an access log
     Governance,
+    /// TLS, HTTP/2 and TCP services
+    Protocols,
     /// Memory of an idle connection
     IdleMemory,
     /// CPU of an idle process
@@ -71,6 +77,7 @@ impl Cli {
     fn section(&self) -> (&'static str, &'static str) {
         match (self.scenario, self.rate) {
             (Scenario::Governance, _) => ("governance", "Limits, access lists, access log"),
+            (Scenario::Protocols, _) => ("protocols", "TLS, HTTP/2, TCP services"),
             (Scenario::Throughput, None) => ("throughput", "Throughput"),
             (Scenario::Throughput, Some(_)) => ("open-loop", "Latency at a fixed rate"),
             (Scenario::IdleMemory, _) => ("idle-memory", "Memory of an idle connection"),
@@ -123,18 +130,24 @@ async fn compare(cli: &Cli) -> Result<(), String> {
     let command = format!("bench/compare.sh {}", flags.join(" "));
     let machine = machine::description(&gateways, command.trim());
     pin(Some(cpus.load));
+    let rounds = usize::try_from(cli.rounds).unwrap_or(usize::MAX);
     let table = match cli.scenario {
         Scenario::Throughput | Scenario::Governance => {
             let settings = Settings {
                 gateways,
                 connections,
-                rounds: usize::try_from(cli.rounds).unwrap_or(usize::MAX),
+                rounds,
                 duration: cli.duration,
                 warmup: cli.warmup,
                 rate: cli.rate,
                 cpus,
             };
             throughput::run(&settings).await?
+        }
+        Scenario::Protocols => {
+            let traffic = or_else(&cli.traffic, Traffic::value_variants());
+            let (duration, warmup) = (cli.duration, cli.warmup);
+            protocols::run(&protocols::Settings { gateways, traffic, rounds, duration, warmup, cpus }).await?
         }
         Scenario::IdleMemory => idle::memory(&gateways, cli.idle_connections, cpus).await?,
         Scenario::IdleCpu => idle::cpu(&gateways, Duration::from_secs(cli.duration), cpus).await?,

@@ -88,14 +88,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the origin.
+    /// Starts the origin; its answers have so many bytes, or are short.
     ///
     /// # Errors
     /// It does not answer, and what it says.
-    pub async fn origin(cpus: Cpus) -> Result<Self, String> {
+    pub async fn origin(bytes: Option<usize>, cpus: Cpus) -> Result<Self, String> {
         let dir = temp_dir()?;
         let [address] = free_addresses()?;
-        let args = ["--listen", &address.to_string()];
+        let (listen, bytes) = (address.to_string(), bytes.map(|bytes| format!("--bytes={bytes}")));
+        let mut args = vec!["--listen", &listen];
+        args.extend(bytes.as_deref());
         let child = Child::start(&beside("coregate-origin")?, &args, dir.path(), cpus.load, cpus.load)?;
         Self { name: "origin", address, child, _dir: dir }.ready().await
     }
@@ -105,10 +107,23 @@ impl Server {
     /// # Errors
     /// It is not installed or does not answer, and what it says.
     pub async fn gateway(kind: Kind, origin: SocketAddr, cpus: Cpus) -> Result<Self, String> {
-        let program = kind.program().ok_or_else(|| format!("{} is not installed", kind.name()))?;
-        let dir = temp_dir()?;
         let addresses: [SocketAddr; 2] = free_addresses()?;
         let (file, config) = configuration(kind, origin, addresses, cpus.gateway);
+        Self::configured(kind, (file, &config), temp_dir()?, addresses[0], cpus).await
+    }
+
+    /// Starts a gateway with that configuration file in that folder. It answers HTTP/1.1 in clear at the address.
+    ///
+    /// # Errors
+    /// It is not installed or does not answer, and what it says.
+    pub(super) async fn configured(
+        kind: Kind,
+        (file, config): (&str, &str),
+        dir: TempDir,
+        address: SocketAddr,
+        cpus: Cpus,
+    ) -> Result<Self, String> {
+        let program = kind.program().ok_or_else(|| format!("{} is not installed", kind.name()))?;
         let path = dir.path().join(file);
         std::fs::write(&path, config).map_err(|error| format!("{}: {error}", path.display()))?;
         let (path, folder) = (path.display().to_string(), dir.path().display().to_string());
@@ -118,7 +133,7 @@ impl Server {
             Kind::Haproxy => vec!["-f", &path],
         };
         let child = Child::start(&program, &args, dir.path(), cpus.gateway, cpus.load)?;
-        Self { name: kind.name(), address: addresses[0], child, _dir: dir }.ready().await
+        Self { name: kind.name(), address, child, _dir: dir }.ready().await
     }
 
     /// What to ask for.
@@ -189,7 +204,7 @@ pub(super) fn ask(stream: &mut TcpStream, header: &str) -> std::io::Result<u16> 
 }
 
 /// Addresses that are free now, all different.
-fn free_addresses<const N: usize>() -> Result<[SocketAddr; N], String> {
+pub(super) fn free_addresses<const N: usize>() -> Result<[SocketAddr; N], String> {
     let listeners: Result<Vec<TcpListener>, _> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
     let listeners = listeners.map_err(|error| format!("no free port: {error}"))?;
     let addresses: Result<Vec<SocketAddr>, _> = listeners.iter().map(TcpListener::local_addr).collect();
@@ -211,7 +226,7 @@ pub(super) fn beside(name: &str) -> Result<PathBuf, String> {
     if path.is_file() { Ok(path) } else { Err(format!("{name} is not built: use bench/compare.sh")) }
 }
 
-fn installed(name: &str) -> Option<PathBuf> {
+pub(super) fn installed(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")]);
     dirs.map(|dir| dir.join(name)).find(|path| Path::is_file(path))

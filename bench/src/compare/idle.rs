@@ -31,7 +31,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 pub async fn memory(gateways: &[Kind], connections: usize, cpus: Cpus) -> Result<String, String> {
     let possible = raise_descriptors();
     let held = connections.min(usize::try_from(possible).unwrap_or(usize::MAX));
-    let origin = Server::origin(cpus).await?;
+    let origin = Server::origin(None, cpus).await?;
     let mut table =
         Table::new(&["gateway", "connections", "bytes/connection", "ratio", "resident MiB in the end"]);
     let mut first = None;
@@ -79,7 +79,7 @@ pub async fn memory(gateways: &[Kind], connections: usize, cpus: Cpus) -> Result
 /// # Errors
 /// A gateway does not run.
 pub async fn cpu(gateways: &[Kind], duration: Duration, cpus: Cpus) -> Result<String, String> {
-    let origin = Server::origin(cpus).await?;
+    let origin = Server::origin(None, cpus).await?;
     let mut table = Table::new(&["gateway", "% of a CPU"]);
     for &kind in gateways {
         let server = Server::gateway(kind, origin.address, cpus).await?;

@@ -64,7 +64,7 @@ fn failed(report: &Report) -> u64 {
 /// # Errors
 /// A gateway or the load does not run.
 pub async fn run(settings: &Settings) -> Result<String, String> {
-    let origin = Server::origin(settings.cpus).await?;
+    let origin = Server::origin(None, settings.cpus).await?;
     let mut servers = Vec::new();
     for &kind in &settings.gateways {
         servers.push(Server::gateway(kind, origin.address, settings.cpus).await?);
