@@ -16,8 +16,8 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::control::snapshot::NodeShared;
+use crate::http::h1_upstream::Connection;
 use crate::limits::POOL_WAITERS_MAX;
-use crate::upstream::Connection;
 
 /// Who is at the other end: connections to equal peers may stand in for each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -103,7 +103,7 @@ impl NodePool {
     }
 
     /// Keeps a connection that has carried an exchange to its end. Whether one that waited for it was woken.
-    pub fn put(&self, connection: Connection, now: Instant, keep: &Keep) -> bool {
+    pub fn put(&self, mut connection: Connection, now: Instant, keep: &Keep) -> bool {
         let room = self.idle.borrow().len() < keep.idle_max;
         if !connection.is_fresh() || !room || (keep.limited && self.owes_a_place(&connection)) {
             drop(connection);

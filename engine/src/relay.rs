@@ -36,23 +36,26 @@ pub trait Source {
     fn trailers(&self) -> &[u8];
 }
 
-/// Where content goes.
-#[allow(async_fn_in_trait)] // as above
-pub trait Sink {
+/// What content can be appended to, without waiting.
+pub trait Append {
     /// Appends content.
     fn push(&mut self, chunk: Chunk);
 
     /// Appends the end, with trailer fields as lines.
     fn end(&mut self, trailers: &[u8]);
 
+    /// Whether it should be sent before more is appended.
+    fn is_full(&self) -> bool;
+}
+
+/// Where content goes.
+#[allow(async_fn_in_trait)] // as above
+pub trait Sink: Append {
     /// Ends the stream of a tunnel once everything has been sent.
     ///
     /// # Errors
     /// The connection failed.
     async fn shut_down(&mut self) -> io::Result<()>;
-
-    /// Whether it should be flushed before more is appended.
-    fn is_full(&self) -> bool;
 
     /// Sends what was appended. It may return before the peer has taken it, but not before it has taken what was
     /// flushed before.
@@ -155,7 +158,7 @@ pub enum Progress {
 ///
 /// # Errors
 /// The source's.
-pub fn fill<R: Source, W: Sink>(source: &mut R, sink: &mut W) -> Result<Progress, RelayError> {
+pub fn fill<R: Source, W: Append>(source: &mut R, sink: &mut W) -> Result<Progress, RelayError> {
     while !sink.is_full() {
         match source.try_next().map_err(RelayError::Read)? {
             Piece::Data(chunk) => sink.push(chunk),

@@ -12,6 +12,7 @@ use crate::admission;
 use crate::http::body::BodyFraming;
 use crate::http::exchange::{Outcome, Timers};
 use crate::http::h1_body::{Incoming, Upload};
+use crate::http::h1_upstream::Connection;
 use crate::http::inbox::Inbox;
 use crate::http::record::{Moved, Record};
 use crate::http::upgrade::tunnel;
@@ -36,19 +37,22 @@ pub async fn serve(shard: Rc<Shard>, stream: Stream, service: Arc<str>, peer: So
     }
     let timers = Timers { up: shard.net.timer(), down: shard.net.timer() };
     let mut tried = Tried::default();
-    let (outcome, moved) = match obtain(&shard, &service, record.client, &mut tried, true, &timers.down).await
-    {
+    let (now, timer) = (shard.net.now(), &timers.down);
+    let lease = obtain::<Connection>(&shard, &service, record.client, &mut tried, Some(now), timer).await;
+    let (outcome, moved) = match lease {
         Err(error) => (Outcome::new(Some(error), Phase::Connect), Moved::default()),
         Ok(mut lease) => {
             let node = Some(service.plan.nodes[lease.node].address);
             let connected = shard.net.now();
             let mut inbox = Inbox::default();
             let mut source = Incoming::new(&stream, &mut inbox, BodyFraming::UntilClose, u64::MAX);
-            let mut sink = Upload::new(&shard.net, shard.net.outgoing(), BodyFraming::UntilClose);
-            sink.stream = Some(&stream);
-            let connection = &mut lease.connection;
-            let (upstream, inbox) = (&connection.stream, &mut connection.inbox);
-            let result = tunnel(&shard, &timers, &service, &mut source, upstream, inbox, &mut sink).await;
+            let mut sink = Upload::new(&shard.net, &stream, BodyFraming::UntilClose);
+            let client = (&mut source, &mut sink);
+            let Connection { stream, inbox, .. } = &mut lease.carrier;
+            let mut incoming = Incoming::new(stream, inbox, BodyFraming::UntilClose, u64::MAX);
+            let mut upload = Upload::new(&shard.net, stream, BodyFraming::UntilClose);
+            let node_side = (&mut incoming, &mut upload);
+            let result = tunnel(&shard, &timers, &service, client, node_side).await;
             let (error, phase) =
                 result.map_or_else(|(error, phase)| (Some(error), phase), |()| (None, Phase::Complete));
             let outcome =

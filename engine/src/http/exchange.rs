@@ -17,8 +17,8 @@ use crate::account::Phase;
 use crate::admission;
 use crate::error::Error;
 use crate::http::body::{BodyError, BodyFraming};
-use crate::http::h1_body::{Incoming, Upload};
-use crate::http::h1_response::{self, Head};
+use crate::http::carrier::{Answer, Carrier, Head, Reached};
+use crate::http::h1_upstream::{self, Connection};
 use crate::http::head::{Method, RequestHead, RequestMeta, ResponseHead, ResponseMeta};
 use crate::http::headers::{self, Hop, RequestOut, Rules};
 use crate::http::record::Record;
@@ -26,13 +26,11 @@ use crate::http::target;
 use crate::http::upgrade;
 use crate::limits::INTERIM_ANSWERS_MAX;
 use crate::net::{Elapsed, Outgoing, Timer};
-use crate::pool::Keep;
 use crate::relay::{Pace, Progress, ReadError, RelayError, Sink, Source, fill, relay, until};
 use crate::route::Lookup;
 use crate::shard::{ServiceState, Shard};
-use crate::stream::Stream;
 use crate::tenant;
-use crate::upstream::{self, Connection, Lease, Tried};
+use crate::upstream::{self, Lease, Tried};
 
 /// Where the answer goes.
 pub trait ResponseSink: Sink {
@@ -195,75 +193,93 @@ pub async fn carry<R: Source, K: ResponseSink>(
     sink: &mut K,
 ) -> Outcome {
     let Plan { service, request, framing, method, client, expect_continue, upgrade } = plan;
-    let mut upload = Upload::new(&shard.net, request, framing);
-    let mut whole = framing == BodyFraming::None;
-    if !whole && !expect_continue {
+    let request = h1_upstream::Request::new(request, framing);
+    let asked = Asked { framing, method, client, expect_continue, upgrade };
+    carry_by::<Connection, _, _>(shard, timers, &service, request, asked, source, sink).await
+}
+
+/// What of a plan does not depend on what carries it.
+#[derive(Clone, Copy)]
+struct Asked {
+    framing: BodyFraming,
+    method: Method,
+    client: IpAddr,
+    expect_continue: bool,
+    upgrade: bool,
+}
+
+async fn carry_by<C: Carrier, R: Source, K: ResponseSink>(
+    shard: &Rc<Shard>,
+    timers: &Timers,
+    service: &Rc<ServiceState>,
+    mut request: C::Request,
+    asked: Asked,
+    source: &mut R,
+    sink: &mut K,
+) -> Outcome {
+    let mut whole = asked.framing == BodyFraming::None;
+    if !whole && !asked.expect_continue {
         // What has come with the head goes with the head.
-        match fill(source, &mut upload) {
+        match fill(source, &mut request) {
             Ok(progress) => whole = progress == Progress::Ended,
             Err(error) => return Outcome::new(Some(upload_error(error)), Phase::RequestBody),
         }
     }
     let moved = Cell::new(shard.net.now());
-    let exchange = Exchange { shard, timers, service: &service, method, upgrade, moved: &moved };
-    let (mut tried, mut fresh) = (Tried::default(), false);
+    let exchange = Exchange { shard, timers, service, asked, moved: &moved };
+    let (mut tried, mut first_sent) = (Tried::default(), None);
     loop {
-        let lease = match upstream::obtain(shard, &service, client, &mut tried, fresh, &timers.down).await {
+        let retried = first_sent.is_some();
+        let obtained = upstream::obtain(shard, service, asked.client, &mut tried, first_sent, &timers.down);
+        let Lease::<C> { mut carrier, node } = match obtained.await {
             Ok(lease) => lease,
-            Err(error) => return Outcome { retried: fresh, ..Outcome::new(Some(error), Phase::Connect) },
+            Err(error) => return Outcome { retried, ..Outcome::new(Some(error), Phase::Connect) },
         };
-        let Lease { mut connection, node, reused } = lease;
         let sent_at = shard.net.now();
         moved.set(sent_at);
-        let Connection { stream, inbox, .. } = &mut connection;
         let uploaded = Cell::new(whole);
-        let posted = stream.post(std::mem::take(&mut upload.out)).await;
-        let result = if posted.is_err() {
+        let result = if carrier.send(&mut request).await.is_err() {
             Err(Failure::untouched(Error::UpstreamGone))
         } else if whole {
-            exchange.answer_unless_gone(source, stream, inbox, sink, &uploaded).await
+            exchange.answer_unless_gone(source, carrier.answer(), sink, &uploaded).await
         } else {
-            let mut upload = Upload::new(&shard.net, shard.net.outgoing(), framing);
-            upload.stream = Some(stream);
-            Box::pin(exchange.both(source, upload, stream, inbox, sink, &uploaded)).await
+            let (upload, answer) = carrier.split(shard, asked.framing);
+            Box::pin(exchange.both(source, upload, answer, sink, &uploaded)).await
         };
         let result = match result {
             Ok(Answered::Upgraded) => {
-                let (stream, inbox) = (&connection.stream, &mut connection.inbox);
-                Box::pin(upgrade::tunnel(shard, timers, &service, source, stream, inbox, sink)).await
+                let result = {
+                    let (mut upload, mut answer) = carrier.split(shard, BodyFraming::UntilClose);
+                    let mut incoming = answer.body(BodyFraming::UntilClose);
+                    let ends = ((source, sink), (&mut incoming, &mut upload));
+                    Box::pin(upgrade::tunnel(shard, timers, service, ends.0, ends.1)).await
+                };
+                carrier.release(shard, service, node, false);
+                result
             }
             Ok(Answered::Whole { reusable }) => {
-                exchange.release(connection, node, reusable && uploaded.get());
+                carrier.release(shard, service, node, reusable && uploaded.get());
                 Ok(())
             }
-            Err(failure) if failure.untouched && reused && !fresh && whole => {
-                let sent = connection.stream.take_sent();
-                let nothing_sent = sent.as_ref().is_some_and(|sent| sent.sent() == 0);
-                match sent {
-                    Some(mut request) if method.is_idempotent() || nothing_sent => {
-                        request.rewind();
-                        upload.out = request;
-                        fresh = true;
-                        shard.counters.retried();
-                        continue;
-                    }
-                    _ => Err((failure.error, failure.phase)),
+            Err(failure) => {
+                if failure.untouched && !retried && exchange.may_repeat(&mut carrier, &mut request, whole) {
+                    first_sent = Some(sent_at);
+                    shard.counters.retried();
+                    continue;
                 }
-            }
-            Err(failure) => Err((failure.error, failure.phase)),
-        };
-        let upstream = shard.net.now() - sent_at;
-        let node_address = Some(service.plan.nodes[node].address);
-        let (error, phase) = match result {
-            Ok(()) => (None, Phase::Complete),
-            Err((error, phase)) => {
                 if service.pools[node].wake_one() {
                     shard.net.hurry();
                 }
-                (Some(error), phase)
+                Err((failure.error, failure.phase))
             }
         };
-        return Outcome { error, phase, upstream, node: node_address, retried: fresh };
+        let upstream = shard.net.now() - sent_at;
+        let node = Some(service.plan.nodes[node].address);
+        let (error, phase) = match result {
+            Ok(()) => (None, Phase::Complete),
+            Err((error, phase)) => (Some(error), phase),
+        };
+        return Outcome { error, phase, upstream, node, retried };
     }
 }
 
@@ -301,26 +317,33 @@ struct Exchange<'a> {
     shard: &'a Rc<Shard>,
     timers: &'a Timers,
     service: &'a Rc<ServiceState>,
-    method: Method,
-    upgrade: bool,
+    asked: Asked,
     /// When bytes last moved in either direction.
     moved: &'a Cell<Instant>,
 }
 
 impl Exchange<'_> {
+    /// Whether a request that failed before any answer may be sent again; it is in `request` then.
+    fn may_repeat<C: Carrier>(&self, carrier: &mut C, request: &mut C::Request, whole: bool) -> bool {
+        match carrier.take_back(request, whole) {
+            Some(Reached::Nothing) => true,
+            Some(Reached::Perhaps) => self.asked.method.is_idempotent(),
+            None => false,
+        }
+    }
+
     /// Relays the request's body and the answer at the same time: a node may answer before it has read everything.
     async fn both<R: Source, K: ResponseSink>(
         &self,
         source: &mut R,
-        mut upload: Upload<'_>,
-        stream: &Stream,
-        inbox: &mut crate::http::inbox::Inbox,
+        mut upload: impl Sink,
+        answer: impl Answer,
         sink: &mut K,
         uploaded: &Cell<bool>,
     ) -> Result<Answered, Failure> {
         let pace = self.pace();
         let mut up = pin!(relay(&self.shard.net, &self.timers.up, &pace, source, &mut upload));
-        let mut down = pin!(self.answer(stream, inbox, sink, uploaded));
+        let mut down = pin!(self.answer(answer, sink, uploaded));
         let mut ended = false;
         poll_fn(|cx| {
             if !ended && let Poll::Ready(result) = up.as_mut().poll(cx) {
@@ -349,12 +372,11 @@ impl Exchange<'_> {
     async fn answer_unless_gone<R: Source, K: ResponseSink>(
         &self,
         source: &R,
-        stream: &Stream,
-        inbox: &mut crate::http::inbox::Inbox,
+        answer: impl Answer,
         sink: &mut K,
         uploaded: &Cell<bool>,
     ) -> Result<Answered, Failure> {
-        let mut answer = pin!(self.answer(stream, inbox, sink, uploaded));
+        let mut answer = pin!(self.answer(answer, sink, uploaded));
         poll_fn(|cx| {
             if source.has_failed() {
                 let (error, phase) = (Error::ClientGone, Phase::ResponseHead);
@@ -368,17 +390,16 @@ impl Exchange<'_> {
     /// Relays the answer.
     async fn answer<K: ResponseSink>(
         &self,
-        stream: &Stream,
-        inbox: &mut crate::http::inbox::Inbox,
+        mut answer: impl Answer,
         sink: &mut K,
         uploaded: &Cell<bool>,
     ) -> Result<Answered, Failure> {
-        let (framing, keep_alive) = match self.answer_head(stream, inbox, sink, uploaded).await? {
+        let (framing, keep_alive) = match self.answer_head(&mut answer, sink, uploaded).await? {
             Head::Final { upgrade: true, .. } => return Ok(Answered::Upgraded),
             Head::Final { framing, keep_alive, .. } => (framing, keep_alive),
             Head::Interim | Head::Partial => unreachable!("answer_head waits for the final head"),
         };
-        let mut body = Incoming::new(stream, inbox, framing, u64::MAX);
+        let mut body = answer.body(framing);
         relay(&self.shard.net, &self.timers.down, &self.pace(), &mut body, sink).await.map_err(|error| {
             let error = match error {
                 RelayError::Read(ReadError::Body(BodyError::Truncated) | ReadError::Gone) => {
@@ -397,25 +418,23 @@ impl Exchange<'_> {
     /// Waits for the answer's final head, relaying interim ones, and writes it to the sink.
     async fn answer_head<K: ResponseSink>(
         &self,
-        stream: &Stream,
-        inbox: &mut crate::http::inbox::Inbox,
+        answer: &mut impl Answer,
         sink: &mut K,
         uploaded: &Cell<bool>,
     ) -> Result<Head, Failure> {
         let net = &self.shard.net;
         let limit = self.service.plan.config.timeouts.response_header;
-        let (mut interim, mut parsed) = (0, 0);
+        let mut interim = 0;
         loop {
-            let head =
-                h1_response::read(inbox, &mut parsed, self.method, self.upgrade, |head, meta, is_final| {
-                    let rules = &self.service.plan.rules;
-                    if is_final {
-                        sink.head(head, meta, rules, uploaded.get());
-                    } else {
-                        sink.interim(head, meta, rules);
-                    }
-                });
-            let untouched = inbox.is_empty() && interim == 0;
+            let head = answer.try_head(self.asked.method, self.asked.upgrade, |head, meta, is_final| {
+                let rules = &self.service.plan.rules;
+                if is_final {
+                    sink.head(head, meta, rules, uploaded.get());
+                } else {
+                    sink.interim(head, meta, rules);
+                }
+            });
+            let untouched = interim == 0 && answer.is_untouched();
             let failed = |error| Failure { error, phase: Phase::ResponseHead, untouched };
             match head.map_err(failed)? {
                 head @ Head::Final { .. } => return Ok(head),
@@ -430,37 +449,16 @@ impl Exchange<'_> {
                     }
                     continue;
                 }
-                Head::Partial => inbox.gather(),
+                Head::Partial => {}
             }
-            match until(net, &self.timers.down, limit, self.moved, stream.receive()).await {
-                Ok(Ok(Some(chunk))) => inbox.add(chunk),
-                Ok(Ok(None) | Err(_)) => return Err(failed(Error::UpstreamGone)),
+            match until(net, &self.timers.down, limit, self.moved, answer.ready()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(failed(error)),
                 // It may be at work on the request: asking again would double it.
                 Err(Elapsed) => {
                     let (error, phase) = (Error::UpstreamTimeout, Phase::ResponseHead);
                     return Err(Failure { error, phase, untouched: false });
                 }
-            }
-        }
-    }
-
-    /// Gives a connection back to its pool, or closes it.
-    fn release(&self, connection: Connection, node: usize, reusable: bool) {
-        let pool = &self.service.pools[node];
-        if reusable {
-            let config = &self.service.plan.config;
-            let keep = Keep {
-                idle_max: config.pool.max_idle_per_node.div_ceil(self.shard.shards),
-                idle_timeout: config.timeouts.idle,
-                limited: config.pool.max_connections_per_node > 0,
-            };
-            if pool.put(connection, self.shard.net.now(), &keep) {
-                self.shard.net.hurry();
-            }
-        } else {
-            drop(connection);
-            if pool.wake_one() {
-                self.shard.net.hurry();
             }
         }
     }

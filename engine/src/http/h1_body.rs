@@ -6,7 +6,7 @@ use std::io;
 use crate::http::body::{BodyDecoder, BodyFraming, Step, write_chunk_size, write_last_chunk};
 use crate::http::inbox::Inbox;
 use crate::net::{Chunk, Net, Outgoing};
-use crate::relay::{Piece, ReadError, Sink, Source};
+use crate::relay::{Append, Piece, ReadError, Sink, Source};
 use crate::stream::Stream;
 
 /// A body to read from a connection.
@@ -112,22 +112,21 @@ impl Source for Incoming<'_> {
     }
 }
 
-/// A body on its way to a node, behind the request's head.
+/// Content on its way to a stream.
 pub struct Upload<'a> {
     net: &'a Net,
-    /// `None` until there is a connection; what is appended before goes out with the head.
-    pub stream: Option<&'a Stream>,
+    stream: &'a Stream,
     /// What is to be sent next.
-    pub out: Outgoing,
+    out: Outgoing,
     framing: BodyFraming,
     /// Bytes handed to the stream.
     bytes: u64,
 }
 
 impl<'a> Upload<'a> {
-    /// A body of this framing, appended to the request's head.
-    pub fn new(net: &'a Net, head: Outgoing, framing: BodyFraming) -> Self {
-        Self { net, stream: None, out: head, framing, bytes: 0 }
+    /// Content of this framing.
+    pub fn new(net: &'a Net, stream: &'a Stream, framing: BodyFraming) -> Self {
+        Self { net, stream, out: net.outgoing(), framing, bytes: 0 }
     }
 
     /// Bytes handed to the stream.
@@ -142,7 +141,7 @@ impl Drop for Upload<'_> {
     }
 }
 
-impl Sink for Upload<'_> {
+impl Append for Upload<'_> {
     fn push(&mut self, chunk: Chunk) {
         frame(&mut self.out, self.framing, chunk);
     }
@@ -151,27 +150,25 @@ impl Sink for Upload<'_> {
         frame_end(&mut self.out, self.framing, trailers);
     }
 
-    async fn shut_down(&mut self) -> io::Result<()> {
-        self.flush().await?;
-        if let Some(stream) = self.stream {
-            stream.flush().await?;
-            stream.shut_down();
-        }
-        Ok(())
-    }
-
     fn is_full(&self) -> bool {
         self.out.is_full()
     }
+}
+
+impl Sink for Upload<'_> {
+    async fn shut_down(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        self.stream.flush().await?;
+        self.stream.shut_down();
+        Ok(())
+    }
 
     async fn flush(&mut self) -> io::Result<()> {
-        match self.stream {
-            Some(stream) if !self.out.is_empty() => {
-                self.bytes += self.out.len() as u64;
-                stream.post(std::mem::replace(&mut self.out, self.net.outgoing())).await
-            }
-            _ => Ok(()),
+        if self.out.is_empty() {
+            return Ok(());
         }
+        self.bytes += self.out.len() as u64;
+        self.stream.post(std::mem::replace(&mut self.out, self.net.outgoing())).await
     }
 }
 

@@ -11,7 +11,7 @@ use crate::http::head::{ResponseHead, ResponseMeta, Version};
 use crate::http::headers::{ConnectionOut, ResponseOut, Rules, write_response};
 use crate::http::record::Moved;
 use crate::net::{Chunk, Outgoing};
-use crate::relay::Sink;
+use crate::relay::{Append, Sink};
 use crate::shard::Shard;
 use crate::stream::Stream;
 
@@ -114,7 +114,7 @@ impl ResponseSink for Responder<'_> {
     }
 }
 
-impl Sink for Responder<'_> {
+impl Append for Responder<'_> {
     fn push(&mut self, chunk: Chunk) {
         frame(&mut self.out, self.framing, chunk);
     }
@@ -123,15 +123,17 @@ impl Sink for Responder<'_> {
         frame_end(&mut self.out, self.framing, trailers);
     }
 
+    fn is_full(&self) -> bool {
+        self.out.is_full()
+    }
+}
+
+impl Sink for Responder<'_> {
     async fn shut_down(&mut self) -> io::Result<()> {
         self.flush().await?;
         self.stream.flush().await?;
         self.stream.shut_down();
         Ok(())
-    }
-
-    fn is_full(&self) -> bool {
-        self.out.is_full()
     }
 
     async fn flush(&mut self) -> io::Result<()> {

@@ -1,11 +1,12 @@
 //! HTTP: the protocol's rules (sans-io), one exchange's path, and the versions that carry it.
 
 pub mod body;
+pub mod carrier;
 pub mod exchange;
 pub mod h1;
 pub mod h1_body;
 pub mod h1_responder;
-pub mod h1_response;
+pub mod h1_upstream;
 pub mod head;
 pub mod headers;
 pub mod inbox;

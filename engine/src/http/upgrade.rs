@@ -11,43 +11,36 @@ use std::task::Poll;
 
 use crate::account::Phase;
 use crate::error::Error;
-use crate::http::body::BodyFraming;
 use crate::http::exchange::Timers;
-use crate::http::h1_body::{Incoming, Upload};
-use crate::http::inbox::Inbox;
 use crate::relay::{Pace, RelayError, Sink, Source, relay};
 use crate::shard::{ServiceState, Shard};
-use crate::stream::Stream;
 
-/// Moves bytes both ways until the tunnel ends. Either side closing it, and silence, are its natural ends.
+/// Moves bytes both ways until the tunnel ends. Either side closing it, and silence, are its natural ends. Each side is
+/// where its bytes come from and where those for it go.
 ///
 /// # Errors
 /// A side failed.
-pub async fn tunnel<R: Source, K: Sink>(
+pub async fn tunnel(
     shard: &Rc<Shard>,
     timers: &Timers,
     service: &ServiceState,
-    source: &mut R,
-    stream: &Stream,
-    inbox: &mut Inbox,
-    sink: &mut K,
+    client: (&mut impl Source, &mut impl Sink),
+    node: (&mut impl Source, &mut impl Sink),
 ) -> Result<(), (Error, Phase)> {
     let net = &shard.net;
     let timeouts = &service.plan.config.timeouts;
     let moved = Cell::new(net.now());
     let pace = Pace { read: timeouts.tunnel, write: timeouts.body, moved: &moved };
-    source.begin_tunnel();
-    let mut upload = Upload::new(net, net.outgoing(), BodyFraming::UntilClose);
-    upload.stream = Some(stream);
-    let mut incoming = Incoming::new(stream, inbox, BodyFraming::UntilClose, u64::MAX);
-
+    let (from_client, to_client) = client;
+    from_client.begin_tunnel();
+    let (from_node, to_node) = node;
     let mut up = pin!(async {
-        relay(net, &timers.up, &pace, source, &mut upload).await?;
-        upload.shut_down().await.map_err(|_| RelayError::Write)
+        relay(net, &timers.up, &pace, from_client, to_node).await?;
+        to_node.shut_down().await.map_err(|_| RelayError::Write)
     });
     let mut down = pin!(async {
-        relay(net, &timers.down, &pace, &mut incoming, sink).await?;
-        sink.shut_down().await.map_err(|_| RelayError::Write)
+        relay(net, &timers.down, &pace, from_node, to_client).await?;
+        to_client.shut_down().await.map_err(|_| RelayError::Write)
     });
     let (mut up_ended, mut down_ended) = (false, false);
     let error = poll_fn(|cx| {
