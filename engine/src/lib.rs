@@ -29,5 +29,6 @@ pub mod shard;
 pub mod stream;
 pub mod tcp;
 pub mod tenant;
+pub mod tls;
 pub mod unbuilt;
 pub mod upstream;

@@ -8,11 +8,14 @@ use std::io;
 use std::task::{Context, Poll};
 
 use crate::net::{Chunk, Outgoing, Socket};
+use crate::tls::stream::TlsStream;
 
 /// A connected stream, owned by one task.
 pub enum Stream {
     /// In clear.
     Plain(Socket),
+    /// Enciphered. An end without a close_notify is an error.
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
@@ -28,6 +31,7 @@ impl Stream {
     pub fn poll_receive(&self, cx: &Context) -> Poll<io::Result<Option<Chunk>>> {
         match self {
             Self::Plain(socket) => socket.poll_receive(cx),
+            Self::Tls(stream) => stream.poll_receive(cx),
         }
     }
 
@@ -35,6 +39,7 @@ impl Stream {
     pub fn try_receive(&self) -> Option<Chunk> {
         match self {
             Self::Plain(socket) => socket.try_receive(),
+            Self::Tls(stream) => stream.try_receive(),
         }
     }
 
@@ -42,6 +47,7 @@ impl Stream {
     pub fn is_fresh(&self) -> bool {
         match self {
             Self::Plain(socket) => socket.is_fresh(),
+            Self::Tls(stream) => stream.is_fresh(),
         }
     }
 
@@ -49,6 +55,7 @@ impl Stream {
     pub fn has_failed(&self) -> bool {
         match self {
             Self::Plain(socket) => socket.has_failed(),
+            Self::Tls(stream) => stream.has_failed(),
         }
     }
 
@@ -66,6 +73,7 @@ impl Stream {
     pub async fn post(&self, outgoing: Outgoing) -> io::Result<()> {
         match self {
             Self::Plain(socket) => socket.post(outgoing).await,
+            Self::Tls(stream) => stream.post(outgoing).await,
         }
     }
 
@@ -81,6 +89,7 @@ impl Stream {
     pub fn poll_flush(&self, cx: &Context) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(socket) => socket.poll_flush(cx),
+            Self::Tls(stream) => stream.poll_flush(cx),
         }
     }
 
@@ -88,19 +97,24 @@ impl Stream {
     pub fn take_sent(&self) -> Option<Outgoing> {
         match self {
             Self::Plain(socket) => socket.take_sent(),
+            Self::Tls(stream) => stream.take_sent(),
         }
     }
 
-    /// Ends our side of the stream: the peer sees end of file. A send in flight is cut short: [`Self::flush`] first.
+    /// Ends our side of the stream, behind what was posted: the peer sees its end.
     pub fn shut_down(&self) {
         match self {
             Self::Plain(socket) => socket.shut_down(),
+            Self::Tls(stream) => stream.shut_down(),
         }
     }
 
     /// Makes the close that follows a reset, which tells the peer that the stream is not whole.
     pub fn reset_on_close(&self) {
-        self.socket().reset_on_close();
+        match self {
+            Self::Plain(socket) => socket.reset_on_close(),
+            Self::Tls(stream) => stream.reset_on_close(),
+        }
     }
 
     /// Keeps something until the descriptor is closed: a count of open connections, which are open until then.
@@ -112,6 +126,7 @@ impl Stream {
     fn socket(&self) -> &Socket {
         match self {
             Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.socket(),
         }
     }
 }

@@ -47,4 +47,4 @@ pub use socket::Socket;
 pub use timer::{Elapsed, Timer};
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -97,6 +97,11 @@ impl Outgoing {
         self.sent = 0;
     }
 
+    /// Notes that some of it may be on its way, though the kernel did not get it in this form.
+    pub fn mark_sent(&mut self) {
+        self.sent = self.sent.max(1);
+    }
+
     /// Notes that the kernel took `n` more bytes. Returns whether all of it is sent.
     pub(super) fn advance(&mut self, n: usize) -> bool {
         self.sent += n;
@@ -131,7 +136,8 @@ impl Outgoing {
         Pointers::Message(&raw const message.header)
     }
 
-    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+    /// All of it, in order; some pieces may be empty.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let mut from = 0;
         let rest_from = self.parts.iter().rev().find_map(|part| match part {
             Part::BytesTo(to) => Some(*to),

@@ -226,6 +226,14 @@ impl Net {
         self.outgoing.borrow_mut().pop().unwrap_or_default()
     }
 
+    /// A chunk of a lent buffer with these bytes, as if they had been received. The ring must have no sockets: the buffer
+    /// is one that was posted.
+    #[cfg(test)]
+    pub(crate) fn received(&self, bytes: &[u8]) -> super::Chunk {
+        assert_eq!(self.sockets.borrow().0.len(), 0);
+        self.buffers.received(bytes)
+    }
+
     /// Takes a send buffer back for reuse.
     pub fn recycle(&self, mut outgoing: Outgoing) {
         if outgoing.capacity() == 0 {

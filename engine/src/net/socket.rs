@@ -60,6 +60,8 @@ struct Send {
     /// What the kernel has, or what came back from it.
     outgoing: RefCell<Option<Outgoing>>,
     in_flight: Cell<bool>,
+    /// Our side of the stream ends when it is sent.
+    is_last: Cell<bool>,
     error: Cell<Option<i32>>,
     /// The address that a connect in flight points at.
     address: RefCell<Option<Box<SockAddr>>>,
@@ -202,6 +204,19 @@ impl Socket {
         if send.in_flight.get() { None } else { send.outgoing.borrow_mut().take() }
     }
 
+    /// [`Self::post`] where waiting is not possible: gives it back while the send before is in flight, or has failed.
+    ///
+    /// # Errors
+    /// What was to be sent.
+    pub fn try_post(&self, outgoing: Outgoing) -> Result<(), Outgoing> {
+        let send = &self.state.send;
+        if send.in_flight.get() || send.error.get().is_some() {
+            return Err(outgoing);
+        }
+        self.start_send(outgoing);
+        Ok(())
+    }
+
     fn start_send(&self, outgoing: Outgoing) {
         debug_assert!(!self.state.send.in_flight.get());
         if let Some(old) = self.state.send.outgoing.borrow_mut().replace(outgoing) {
@@ -210,10 +225,13 @@ impl Socket {
         self.state.push_send(&self.net);
     }
 
-    /// Ends our side of the stream: the peer sees end of file. A send in flight is cut short: [`Self::flush`] first.
+    /// Ends our side of the stream, once what is in flight is sent: the peer sees end of file.
     pub fn shut_down(&self) {
-        let entry = opcode::Shutdown::new(types::Fd(self.state.fd), libc::SHUT_WR).build();
-        self.state.push(&self.net, entry, Kind::Shutdown);
+        if self.state.send.in_flight.get() {
+            self.state.send.is_last.set(true);
+        } else {
+            self.state.push_shutdown(&self.net);
+        }
     }
 
     /// Makes the close that follows a reset, which tells the peer that the stream is not whole.
@@ -275,6 +293,11 @@ impl State {
         receive.armed.set(true);
         let entry = opcode::RecvMulti::new(types::Fd(self.fd), GROUP).build();
         self.push(net, entry, Kind::Receive);
+    }
+
+    fn push_shutdown(&self, net: &Net) {
+        let entry = opcode::Shutdown::new(types::Fd(self.fd), libc::SHUT_WR).build();
+        self.push(net, entry, Kind::Shutdown);
     }
 
     fn push_send(&self, net: &Net) {
@@ -363,6 +386,9 @@ impl State {
                 drop(slot);
                 self.push_send(net);
                 return;
+            }
+            if self.send.is_last.take() {
+                self.push_shutdown(net);
             }
         }
         wake(&self.send.waker);

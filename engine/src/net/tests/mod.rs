@@ -14,6 +14,6 @@ mod driver;
 mod drops;
 mod lending;
 mod listening;
-mod rig;
+pub mod rig;
 mod simulation;
 mod stream;
