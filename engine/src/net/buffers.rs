@@ -1,10 +1,11 @@
-//! Provided receive buffers: one ring of them a shard, lent out as [`Chunk`]s.
+//! Provided receive buffers: two rings of them a shard, one of small and one of large buffers, lent out as [`Chunk`]s.
 //!
 //! The kernel takes a buffer from the ring when bytes arrive, and names it in the completion; from then on it is lent:
 //! chunks count its references, and the last one dropped gives it back to the ring. An idle connection holds none.
 //!
-//! Invariant: a buffer is either posted (the kernel may write it, nobody may read it) or lent (`lent[id] > 0`, only
-//! read; written by its only chunk alone, [`Chunk::unique`]). `lend` and `release` are the only passages between the two.
+//! Invariant: a buffer is either free, posted (the kernel may write it, nobody may read it) or lent (`lent[id] > 0`, only
+//! read; written by its only chunk alone, [`Chunk::unique`]). `lend` and `release` are the only passages in and out of
+//! lent, `post` the only one to posted.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::{Cell, RefCell};
@@ -17,20 +18,63 @@ use bytes::{Buf, Bytes};
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
-use super::limits::{BUFFER_BYTES, BUFFER_STRIDE, BUFFERS_MAX, BUFFERS_STEP};
+use super::limits::{
+    BUFFER_BYTES, BUFFER_STRIDE, BUFFERS_MAX, BUFFERS_STEP, LARGE_BUFFER_BYTES, LARGE_BUFFER_STRIDE,
+    LARGE_BUFFERS_MAX, LARGE_BUFFERS_POSTED_MAX, LARGE_BUFFERS_STEP,
+};
 use super::sleep::Sleep;
 
-/// The buffer group's id in the ring.
-pub(super) const GROUP: u16 = 0;
 const PAGE: usize = 4096;
 
-/// All receive buffers of a shard.
+/// One size of buffers and how many there are.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// The buffer group's id in the ring.
+    pub(super) group: u16,
+    /// Bytes in a buffer.
+    pub(super) bytes: usize,
+    /// From one buffer to the next.
+    stride: usize,
+    /// Buffers at most; a power of two.
+    max: usize,
+    /// Buffers allocated at a time.
+    step: usize,
+    /// Buffers posted at a time, at most. Those that are free besides are used last in, first out.
+    posted_max: usize,
+}
+
+/// What most receives use.
+pub(super) const SMALL: Shape = Shape {
+    group: 0,
+    bytes: BUFFER_BYTES,
+    stride: BUFFER_STRIDE,
+    max: BUFFERS_MAX,
+    step: BUFFERS_STEP,
+    posted_max: BUFFERS_MAX,
+};
+
+/// What streams use that fill small buffers.
+pub(super) const LARGE: Shape = Shape {
+    group: 1,
+    bytes: LARGE_BUFFER_BYTES,
+    stride: LARGE_BUFFER_STRIDE,
+    max: LARGE_BUFFERS_MAX,
+    step: LARGE_BUFFERS_STEP,
+    posted_max: LARGE_BUFFERS_POSTED_MAX,
+};
+
+/// All receive buffers of one size of a shard.
 pub(super) struct Buffers {
-    /// The ring of free buffers that the kernel takes from: `BUFFERS_MAX` entries, page aligned.
+    shape: &'static Shape,
+    /// The ring of buffers that the kernel takes from: `shape.max` entries, page aligned.
     entries: *mut BufRingEntry,
     /// Our end of it.
     tail: Cell<u16>,
-    /// Memory, `BUFFERS_STEP` buffers at a time; never moves.
+    /// Buffers that the kernel may take.
+    posted: Cell<usize>,
+    /// Buffers that are neither posted nor lent.
+    free: RefCell<Vec<u16>>,
+    /// Memory, `shape.step` buffers at a time; never moves.
     slabs: RefCell<Vec<Box<[u8]>>>,
     /// Start of each buffer, by id: what `slabs` owns.
     starts: RefCell<Vec<*mut u8>>,
@@ -43,66 +87,76 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// Makes the buffer ring and registers it.
-    pub(super) fn new(ring: &IoUring, sleep: Rc<Sleep>) -> io::Result<Self> {
+    /// Makes the buffer ring and registers it. It is empty until [`Self::grow`].
+    pub(super) fn new(shape: &'static Shape, ring: &IoUring, sleep: Rc<Sleep>) -> io::Result<Self> {
+        let layout = layout(shape);
         // SAFETY: the layout has a size above zero.
-        let entries = unsafe { alloc_zeroed(Self::layout()) }.cast::<BufRingEntry>();
+        let entries = unsafe { alloc_zeroed(layout) }.cast::<BufRingEntry>();
         if entries.is_null() {
-            handle_alloc_error(Self::layout());
+            handle_alloc_error(layout);
         }
         let buffers = Self {
+            shape,
             entries,
             tail: Cell::new(0),
+            posted: Cell::new(0),
+            free: RefCell::default(),
             slabs: RefCell::default(),
             starts: RefCell::default(),
-            lent: vec![Cell::new(0); BUFFERS_MAX].into_boxed_slice(),
+            lent: vec![Cell::new(0); shape.max].into_boxed_slice(),
             lent_count: Cell::new(0),
             wanted: Cell::new(false),
             sleep,
         };
-        // SAFETY: `entries` is page aligned, has BUFFERS_MAX entries and lives until the ring is gone (`Net::drop`).
+        let count = shape.max as u16;
+        // SAFETY: `entries` is page aligned, has `shape.max` entries and lives until the ring is gone (`Net::drop`).
         unsafe {
-            ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS_MAX as u16, GROUP, 0)?;
+            ring.submitter().register_buf_ring_with_flags(entries as u64, count, shape.group, 0)?;
         }
-        buffers.grow();
         Ok(buffers)
-    }
-
-    fn layout() -> Layout {
-        Layout::from_size_align(BUFFERS_MAX * size_of::<BufRingEntry>(), PAGE)
-            .expect("constants fit a layout")
     }
 
     /// Adds a step of buffers, if there may be more. Returns whether there are more now.
     pub(super) fn grow(&self) -> bool {
         let first = self.starts.borrow().len();
-        if first + BUFFERS_STEP > BUFFERS_MAX {
+        let Shape { step, stride, max, .. } = *self.shape;
+        if first + step > max {
             return false;
         }
-        let mut slab = vec![0u8; BUFFERS_STEP * BUFFER_STRIDE].into_boxed_slice();
+        let mut slab = vec![0u8; step * stride].into_boxed_slice();
         let base = slab.as_mut_ptr();
         self.slabs.borrow_mut().push(slab);
-        for n in 0..BUFFERS_STEP {
-            // SAFETY: `n * BUFFER_STRIDE` lies within the slab.
-            self.starts.borrow_mut().push(unsafe { base.add(n * BUFFER_STRIDE) });
-            self.post((first + n) as u16);
+        for n in 0..step {
+            // SAFETY: `n * stride` lies within the slab.
+            self.starts.borrow_mut().push(unsafe { base.add(n * stride) });
+            self.offer((first + n) as u16);
         }
         true
+    }
+
+    /// Posts a free buffer, or keeps it until there is room for it.
+    fn offer(&self, id: u16) {
+        if self.posted.get() < self.shape.posted_max {
+            self.post(id);
+        } else {
+            self.free.borrow_mut().push(id);
+        }
     }
 
     /// Gives a free buffer to the kernel.
     fn post(&self, id: u16) {
         debug_assert_eq!(self.lent[id as usize].get(), 0);
+        self.posted.set(self.posted.get() + 1);
         let tail = self.tail.get();
         let start = self.starts.borrow()[id as usize];
-        let index = tail as usize & (BUFFERS_MAX - 1);
+        let index = tail as usize & (self.shape.max - 1);
         // SAFETY: `index` is within the ring. Entries from the kernel's head to our tail are the kernel's; this one is
-        // past the tail, because there are at most BUFFERS_MAX buffers and this one was not posted. The tail, which
+        // past the tail, because there are at most `max` buffers and this one was not posted. The tail, which
         // shares memory with the first entry's reserved field, is not touched by these three setters.
         unsafe {
             let entry = &mut *self.entries.add(index);
             entry.set_addr(start as u64);
-            entry.set_len(BUFFER_BYTES as u32);
+            entry.set_len(self.shape.bytes as u32);
             entry.set_bid(id);
         }
         self.tail.set(tail.wrapping_add(1));
@@ -119,9 +173,13 @@ impl Buffers {
         debug_assert_eq!(self.lent[id as usize].get(), 0);
         self.lent[id as usize].set(1);
         self.lent_count.set(self.lent_count.get() + 1);
+        self.posted.set(self.posted.get() - 1);
+        if let Some(id) = self.free.borrow_mut().pop() {
+            self.post(id);
+        }
         let start = self.starts.borrow()[id as usize];
         let owner = Owner::Lent(Loan { buffers: self.clone(), id });
-        Chunk { start, len: len.min(BUFFER_BYTES) as u32, owner }
+        Chunk { start, len: len.min(self.shape.bytes) as u32, owner }
     }
 
     /// See [`super::Net::received`].
@@ -140,7 +198,7 @@ impl Buffers {
         count.set(count.get() - 1);
         if count.get() == 0 {
             self.lent_count.set(self.lent_count.get() - 1);
-            self.post(id);
+            self.offer(id);
             if self.wanted.get() {
                 self.sleep.end();
             }
@@ -164,15 +222,19 @@ impl Buffers {
 
     /// Whether so many are lent that sockets should queue less.
     pub(super) fn scarce(&self) -> bool {
-        self.lent_count.get() > BUFFERS_MAX / 4 * 3
+        self.lent_count.get() > self.shape.max / 4 * 3
     }
+}
+
+fn layout(shape: &Shape) -> Layout {
+    Layout::from_size_align(shape.max * size_of::<BufRingEntry>(), PAGE).expect("constants fit a layout")
 }
 
 impl Drop for Buffers {
     fn drop(&mut self) {
         // SAFETY: allocated by `new` with this layout. `Net::drop` lets this run only once the ring is closed with no
         // operation in flight, and leaks it otherwise; chunks hold an `Rc` to it.
-        unsafe { dealloc(self.entries.cast(), Self::layout()) };
+        unsafe { dealloc(self.entries.cast(), layout(self.shape)) };
     }
 }
 

@@ -23,7 +23,7 @@ use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use slab::Slab;
 
-use super::buffers::Buffers;
+use super::buffers::{self, Buffers};
 use super::limits::{COMPLETIONS, OUTGOING_KEPT_BYTES_MAX, OUTGOING_POOLED_MAX, SUBMISSIONS};
 use super::outgoing::Outgoing;
 use super::sleep::Sleep;
@@ -52,6 +52,7 @@ const REAPED_MAX: usize = 256;
 pub struct Net {
     ring: IoUring,
     pub(super) buffers: Rc<Buffers>,
+    pub(super) large_buffers: Rc<Buffers>,
     pub(super) sockets: RefCell<Table<socket::State>>,
     pub(super) listeners: RefCell<Table<listener::State>>,
     /// Sockets whose receive ended for want of buffers, in turn.
@@ -75,7 +76,7 @@ pub struct Net {
 /// Figures for metrics.
 #[derive(Debug, Clone, Copy)]
 pub struct NetStats {
-    /// Receive buffers that exist.
+    /// Receive buffers that exist, small and large.
     pub buffers: usize,
     /// Of those, lent now.
     pub buffers_lent: usize,
@@ -130,8 +131,11 @@ impl Net {
         let ring: IoUring = super::probe::builder().setup_cqsize(COMPLETIONS).build(SUBMISSIONS)?;
         let now = clock::read();
         let sleep = Rc::new(Sleep::default());
+        let small = Buffers::new(&buffers::SMALL, &ring, sleep.clone())?;
+        small.grow();
         Ok(Rc::new(Self {
-            buffers: Rc::new(Buffers::new(&ring, sleep.clone())?),
+            buffers: Rc::new(small),
+            large_buffers: Rc::new(Buffers::new(&buffers::LARGE, &ring, sleep.clone())?),
             ring,
             sockets: RefCell::default(),
             listeners: RefCell::default(),
@@ -249,8 +253,8 @@ impl Net {
     /// Figures for metrics.
     pub fn stats(&self) -> NetStats {
         NetStats {
-            buffers: self.buffers.total(),
-            buffers_lent: self.buffers.lent(),
+            buffers: self.buffers.total() + self.large_buffers.total(),
+            buffers_lent: self.buffers.lent() + self.large_buffers.lent(),
             buffers_exhausted: self.exhausted.get(),
             sockets: self.sockets.borrow().0.len(),
         }

@@ -1,7 +1,8 @@
 //! A connected stream socket on the ring: receive, send, shut down, close; and connecting one.
 //!
-//! Receiving is a multishot receive into the shard's buffers, armed when bytes are first wanted and re-armed when the
-//! queue has been emptied. A send in flight belongs to the socket's state, not to the future that waits for it, so that
+//! Receiving is a multishot receive into the shard's small buffers, armed when bytes are first wanted and re-armed when
+//! the queue has been emptied. A stream that fills them gets large ones, one at a time: fewer and larger copies, out of
+//! memory that is still in the cache. A send in flight belongs to the socket's state, not to the future that waits for it, so that
 //! future may be dropped at any time. Dropping the [`Socket`] cancels what is in flight; the file descriptor is closed
 //! after the last completion.
 
@@ -12,14 +13,15 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::ptr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use io_uring::{cqueue, opcode, types};
+use io_uring::{cqueue, opcode, squeue, types};
 use socket2::{Domain, Protocol, SockAddr, Type};
 
-use super::buffers::{Chunk, GROUP};
-use super::limits::{CHUNKS_QUEUED_MAX, CHUNKS_QUEUED_SCARCE_MAX};
+use super::buffers::{self, Chunk};
+use super::limits::{BUFFER_BYTES, BULK_STREAK, CHUNKS_QUEUED_MAX, CHUNKS_QUEUED_SCARCE_MAX};
 use super::outgoing::{Outgoing, Pointers};
 use super::ring::{Kind, Net};
 
@@ -49,8 +51,14 @@ struct Receive {
     armed: Cell<bool>,
     /// Waits for buffers in the ring's list of starved sockets.
     starved: Cell<bool>,
-    /// A cancel was asked for because the queue is full.
+    /// A cancel was asked for, because the queue is full or the stream is to get large buffers.
     pausing: Cell<bool>,
+    /// The stream fills its buffers: the next receive is into large ones.
+    bulk: Cell<bool>,
+    /// The receive that is armed is into large ones.
+    large: Cell<bool>,
+    /// Receives in a row that speak against what `bulk` says.
+    streak: Cell<u8>,
     end: Cell<Option<End>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -115,10 +123,10 @@ impl Socket {
 
     /// [`Self::receive`] for use in a poll function.
     pub fn poll_receive(&self, cx: &Context) -> Poll<io::Result<Option<Chunk>>> {
-        let receive = &self.state.receive;
-        if let Some(chunk) = receive.queue.borrow_mut().pop_front() {
+        if let Some(chunk) = self.try_receive() {
             return Poll::Ready(Ok(Some(chunk)));
         }
+        let receive = &self.state.receive;
         match receive.end.get() {
             Some(End::Eof) => return Poll::Ready(Ok(None)),
             Some(End::Error(errno)) => return Poll::Ready(Err(io::Error::from_raw_os_error(errno))),
@@ -131,7 +139,13 @@ impl Socket {
 
     /// Bytes that have already been received, without waiting.
     pub fn try_receive(&self) -> Option<Chunk> {
-        self.state.receive.queue.borrow_mut().pop_front()
+        let receive = &self.state.receive;
+        let chunk = receive.queue.borrow_mut().pop_front()?;
+        // The receive into a large buffer is over with it; the next one goes to the kernel with what becomes of this.
+        if receive.bulk.get() && receive.queue.borrow().is_empty() {
+            self.arm();
+        }
+        Some(chunk)
     }
 
     /// Starts receiving before anyone waits, so that an end of the connection is noticed ([`Self::is_fresh`]).
@@ -291,7 +305,14 @@ impl State {
             return;
         }
         receive.armed.set(true);
-        let entry = opcode::RecvMulti::new(types::Fd(self.fd), GROUP).build();
+        receive.large.set(receive.bulk.get());
+        let (fd, large) = (types::Fd(self.fd), &buffers::LARGE);
+        let entry = if receive.large.get() {
+            let receive = opcode::Recv::new(fd, ptr::null_mut(), large.bytes as u32).buf_group(large.group);
+            receive.build().flags(squeue::Flags::BUFFER_SELECT)
+        } else {
+            opcode::RecvMulti::new(fd, buffers::SMALL.group).build()
+        };
         self.push(net, entry, Kind::Receive);
     }
 
@@ -332,7 +353,8 @@ impl State {
             receive.armed.set(false);
             receive.pausing.set(false);
         }
-        let chunk = cqueue::buffer_select(flags).map(|id| net.buffers.lend(id, result.max(0) as usize));
+        let lender = if receive.large.get() { &net.large_buffers } else { &net.buffers };
+        let chunk = cqueue::buffer_select(flags).map(|id| lender.lend(id, result.max(0) as usize));
         if self.orphan.get() {
             drop(chunk);
             self.close_if_done(net);
@@ -344,9 +366,15 @@ impl State {
                 let mut queue = receive.queue.borrow_mut();
                 queue.extend(chunk);
                 let max = if net.buffers.scarce() { CHUNKS_QUEUED_SCARCE_MAX } else { CHUNKS_QUEUED_MAX };
-                if queue.len() >= max && receive.armed.get() && !receive.pausing.replace(true) {
+                let pause = queue.len() >= max || receive.outgrows_its_buffers(result as usize);
+                if pause && receive.armed.get() && !receive.pausing.replace(true) {
                     net.cancel(Kind::Receive, self.index);
                 }
+            }
+            // Where there is no large buffer, small ones will do.
+            errno if errno == -libc::ENOBUFS && receive.large.get() => {
+                receive.bulk.set(net.large_buffers.grow());
+                self.arm(net);
             }
             errno if errno == -libc::ENOBUFS => {
                 receive.starved.set(true);
@@ -449,6 +477,20 @@ impl State {
     /// Whether the kernel still has operations of it.
     pub(super) fn is_busy(&self) -> bool {
         self.in_flight.get() > 0
+    }
+}
+
+impl Receive {
+    /// Notes how much came into one buffer. Whether the stream is to get large ones from now on.
+    fn outgrows_its_buffers(&self, bytes: usize) -> bool {
+        let against = if self.large.get() { bytes <= BUFFER_BYTES } else { bytes == BUFFER_BYTES };
+        let streak = if against { self.streak.get() + 1 } else { 0 };
+        let changes = streak >= BULK_STREAK;
+        self.streak.set(if changes { 0 } else { streak });
+        if changes {
+            self.bulk.set(!self.large.get());
+        }
+        changes && !self.large.get()
     }
 }
 

@@ -8,7 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::rig::{self, bytes_from, expect_bytes, joined, pair};
-use crate::net::limits::{BUFFERS_MAX, BUFFERS_STEP, CHUNKS_QUEUED_MAX};
+use crate::net::limits::{
+    BUFFERS_MAX, BUFFERS_STEP, CHUNKS_QUEUED_MAX, LARGE_BUFFER_BYTES, LARGE_BUFFERS_MAX,
+};
 use crate::net::{Chunk, Net, Socket};
 
 #[test]
@@ -131,7 +133,42 @@ fn chunks_outlive_their_socket() {
     });
 }
 
+#[test]
+fn a_stream_that_fills_its_buffers_gets_large_ones_until_it_no_longer_does() {
+    rig::run(async |net| {
+        let (socket, mut peer) = pair(&net);
+        let (more, wanted) = std::sync::mpsc::channel();
+        let writer = thread::spawn(move || {
+            peer.write_all(&bytes_from(0, 4 << 20)).unwrap();
+            for (at, byte) in bytes_from(4 << 20, 20).into_iter().enumerate() {
+                wanted.recv().unwrap();
+                peer.write_all(&[byte]).unwrap_or_else(|error| panic!("byte {at}: {error}"));
+            }
+        });
+        let (mut at, mut largest) = (0, 0);
+        while at < 4 << 20 {
+            let chunk = socket.receive().await.unwrap().unwrap();
+            assert_eq!(&*chunk, bytes_from(at, chunk.len()));
+            (at, largest) = (at + chunk.len() as u64, largest.max(chunk.len()));
+            rig::let_be(Duration::from_millis(1)).await;
+        }
+        assert_eq!(largest, LARGE_BUFFER_BYTES);
+        let before = net.stats().buffers;
+        assert!(before > BUFFERS_STEP, "large ones were made when they were wanted");
+        for _ in 0..20 {
+            more.send(()).unwrap();
+            let chunk = socket.receive().await.unwrap().unwrap();
+            assert_eq!(&*chunk, bytes_from(at, 1));
+            at += 1;
+        }
+        assert_eq!(net.stats().buffers, before);
+        joined(writer).await;
+    });
+}
+
 const HOARDERS: usize = 12;
+/// All buffers that there can be.
+const ALL: usize = BUFFERS_MAX + LARGE_BUFFERS_MAX;
 /// More than the buffers that one of them can get.
 const HOARD: usize = 16 << 20;
 
@@ -169,7 +206,7 @@ async fn hoard(net: &Rc<Net>) -> Vec<Hoarder> {
         })
         .collect();
     assert_eq!(net.stats().buffers_exhausted, 0);
-    rig::until(|| net.stats().buffers_lent == BUFFERS_MAX).await;
+    rig::until(|| net.stats().buffers_lent == ALL).await;
     rig::let_be(Duration::from_millis(100)).await;
     hoarders
 }
@@ -180,7 +217,7 @@ fn when_buffers_run_out_sockets_wait_and_all_go_on_afterwards() {
         assert_eq!(net.stats().buffers, BUFFERS_STEP);
         let hoarders = hoard(&net).await;
         let stats = net.stats();
-        assert_eq!((stats.buffers, stats.buffers_lent), (BUFFERS_MAX, BUFFERS_MAX));
+        assert_eq!((stats.buffers, stats.buffers_lent), (ALL, ALL));
         assert!(stats.buffers_exhausted >= HOARDERS as u64, "{stats:?}");
         // One whose chunks come only now has to wait like the others.
         let (late, mut late_peer) = pair(&net);
