@@ -21,6 +21,13 @@ const SEND_BYTES_MAX: usize = 64 << 10;
 /// What every request is answered with.
 #[derive(Debug)]
 pub struct Answer {
+    kept_alive: Message,
+    /// To a request that asks for the connection's end.
+    last: Message,
+}
+
+#[derive(Debug)]
+struct Message {
     bytes: Vec<u8>,
     /// Of those, the head: the answer to HEAD.
     head_bytes: usize,
@@ -33,9 +40,14 @@ impl Answer {
             Some(bytes) => TEXT.chars().cycle().take(bytes).collect(),
             None => TEXT.to_owned(),
         };
-        let head =
-            format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len());
-        Self { head_bytes: head.len(), bytes: (head + &body).into_bytes() }
+        let message = |field: &str| {
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n{field}\r\n"
+            );
+            Message { head_bytes: head.len(), bytes: (head + &body).into_bytes() }
+        };
+        Self { kept_alive: message(""), last: message("Connection: close\r\n") }
     }
 }
 
@@ -87,6 +99,7 @@ async fn connection(net: Rc<Net>, socket: Socket, answer: Rc<Answer>) {
         loop {
             match reader.next(&mut bytes) {
                 Ok(Some(request)) => {
+                    let answer = if request.close { &answer.last } else { &answer.kept_alive };
                     let len = if request.head_only { answer.head_bytes } else { answer.bytes.len() };
                     if out.len() + len > SEND_BYTES_MAX && !out.is_empty() {
                         let full = std::mem::replace(&mut out, net.outgoing());
