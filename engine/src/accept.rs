@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use coregate_config::checked::ListenerProtocol;
 use futures_lite::FutureExt;
 
-use crate::http::h1;
+use crate::http::exchange::Origin;
+use crate::http::{h1, h2};
 use crate::net::{Accepted, Listener, Socket};
 use crate::shard::{Gauges, ListenerState, OpenConnection, Shard};
 use crate::stream::Stream;
@@ -72,7 +73,7 @@ async fn connection(
         }
         ListenerProtocol::Http | ListenerProtocol::Https { .. } => {
             drop(config);
-            let served = h1::serve(shard.clone(), stream, listener, peer);
+            let served = http(shard.clone(), stream, listener, peer);
             AssertUnwindSafe(served).catch_unwind().await
         }
     };
@@ -80,6 +81,14 @@ async fn connection(
         shard.counters.panicked();
     }
     drop(open);
+}
+
+/// HTTP of whatever version the client speaks.
+async fn http(shard: Rc<Shard>, stream: Stream, listener: Rc<ListenerState>, peer: SocketAddr) {
+    let origin = Origin { peer: peer.ip(), https: false };
+    if let Some(inbox) = h1::serve(&shard, &stream, &listener, origin).await {
+        Box::pin(h2::serve(shard, stream, listener, origin, inbox.into_chunk())).await;
+    }
 }
 
 fn peer_of(fd: &std::os::fd::OwnedFd) -> Option<SocketAddr> {

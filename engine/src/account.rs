@@ -322,6 +322,10 @@ pub struct ShardCounters {
     pub retries: u64,
     /// Connection tasks that panicked since the last delta.
     pub panics: u64,
+    /// Client connections that spoke HTTP/2 since the last delta.
+    pub http2: u64,
+    /// HTTP/2 connections that were ended for what the client sent since the last delta.
+    pub http2_cut: u64,
     /// Times that the receive buffers ran out since the last delta.
     pub buffers_exhausted: u64,
     /// Receive buffers that exist now.

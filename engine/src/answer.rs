@@ -6,10 +6,13 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::{SmallVec, smallvec};
 
 use crate::access_log::escape::json;
 use crate::error::{Error, Limited};
+use crate::http::grpc;
 use crate::tenant::endpoint::TokenAnswer;
 
 /// The methods that the gateway itself knows to be accepted for `OPTIONS *`.
@@ -78,6 +81,46 @@ impl<'a> Answer<'a> {
         Self { status: answer.status, fields, body: Body::Json(&answer.body) }
     }
 
+    /// Its head's fields for HTTP/2.
+    pub fn h2_fields(&self) -> HeaderMap {
+        let mut fields = self.own_fields();
+        let len = self.body.len();
+        if len > 0 {
+            fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            fields.insert(CONTENT_LENGTH, len.into());
+        }
+        fields
+    }
+
+    /// The fields of the same for a gRPC client, which looks for its status in them: all of an answer is its head, with
+    /// status 200.
+    pub fn grpc_fields(&self) -> HeaderMap {
+        let message = match self.body {
+            Body::Error { message, .. } => message,
+            Body::Empty | Body::Json(_) => "",
+        };
+        let mut fields = self.own_fields();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        fields.extend(grpc_status(self.status, message));
+        fields
+    }
+
+    fn own_fields(&self) -> HeaderMap {
+        let field = |(name, value): &(&'static str, Cow<str>)| {
+            Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
+        };
+        self.fields.iter().filter_map(field).collect()
+    }
+
+    /// Its body; none after a HEAD.
+    pub fn body_bytes(&self, head_request: bool) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if !head_request {
+            self.body.write(&mut bytes);
+        }
+        bytes
+    }
+
     /// Writes it as HTTP/1.1: no body after a HEAD.
     pub fn write_h1(&self, out: &mut Vec<u8>, head_request: bool, close: bool) {
         let mut digits = itoa::Buffer::new();
@@ -103,6 +146,16 @@ impl<'a> Answer<'a> {
             self.body.write(out);
         }
     }
+}
+
+/// What a gRPC client is told of an error, in an answer's trailers or, if it has nothing else, in its head.
+pub fn grpc_status(status: u16, message: &str) -> HeaderMap {
+    let code = HeaderValue::from_static(grpc::Status::of_http(status).as_str());
+    let message = HeaderValue::from_str(&grpc::message(message)).ok();
+    let mut fields = HeaderMap::with_capacity(2);
+    fields.insert(HeaderName::from_static("grpc-status"), code);
+    fields.extend(message.map(|message| (HeaderName::from_static("grpc-message"), message)));
+    fields
 }
 
 /// When to come again (RFC 9110 10.2.3), and how the limit stands: its name, its tokens and the seconds in which all of
@@ -224,6 +277,21 @@ mod tests {
             "\r\nretry-after: 2\r\nratelimit-policy: \"client\";q=3;w=3\r\nratelimit: \"client\";r=0;t=2\r\n";
         assert!(text.starts_with("HTTP/1.1 429 Too Many Requests\r\n") && text.contains(fields), "{text}");
         assert!(text.contains("\"code\":\"rate_limited\""), "{text}");
+    }
+
+    #[test]
+    fn a_grpc_client_is_told_by_status_and_message() {
+        let fields = Answer::to(&Error::NoRoute, "x").unwrap().grpc_fields();
+        assert_eq!(
+            (&fields["grpc-status"], &fields["content-type"]),
+            (&"12".parse().unwrap(), &"application/grpc".parse().unwrap())
+        );
+        assert_eq!(fields["grpc-message"], "no service is configured for this host and path");
+        let busy = Answer::to(&Error::NodesBusy, "x").unwrap().grpc_fields();
+        assert_eq!(
+            (&busy["grpc-status"], &busy["retry-after"]),
+            (&"14".parse().unwrap(), &"1".parse().unwrap())
+        );
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub enum Error {
     UpstreamMalformed(&'static str),
     /// The node was too slow with its answer's head or the next part of its body.
     UpstreamTimeout,
+    /// The deadline that the request itself has set has passed (gRPC).
+    DeadlineExceeded,
     /// The task panicked.
     Panicked,
 }
@@ -128,6 +130,9 @@ impl Error {
                 (502, "upstream_unreachable", "the service's node sent an invalid answer")
             }
             Self::UpstreamTimeout => (504, "upstream_timeout", "the service's node did not answer in time"),
+            Self::DeadlineExceeded => {
+                (504, "deadline_exceeded", "the deadline that the request has set has passed")
+            }
             Self::Panicked => (500, "internal", "the gateway failed on this request"),
         };
         Told { status, code, message }
@@ -149,7 +154,7 @@ impl Error {
             Self::NoHealthyNode | Self::NodesBusy => Cause::NoNode,
             Self::ConnectFailed | Self::UpstreamGone => Cause::UpstreamGone,
             Self::UpstreamMalformed(_) => Cause::UpstreamError,
-            Self::ConnectTimeout | Self::UpstreamTimeout => Cause::UpstreamTimeout,
+            Self::ConnectTimeout | Self::UpstreamTimeout | Self::DeadlineExceeded => Cause::UpstreamTimeout,
             Self::Panicked => Cause::Internal,
         }
     }

@@ -129,6 +129,9 @@ families! {
         "Exchanges of a shard that went over an idle upstream connection.";
     SHARD_RETRIES Counter "coregate_shard_retries_total" "Requests that a shard sent again on a fresh connection.";
     SHARD_PANICS Counter "coregate_shard_panics_total" "Connection tasks of a shard that panicked.";
+    SHARD_HTTP2 Counter "coregate_shard_http2_connections_total" "Client connections of a shard that spoke HTTP/2.";
+    SHARD_HTTP2_CUT Counter "coregate_shard_http2_connections_cut_total"
+        "HTTP/2 connections of a shard that were ended because of what the client sent.";
     SHARD_BUFFERS Gauge "coregate_shard_buffers" "Receive buffers of a shard.";
     SHARD_BUFFERS_LENT Gauge "coregate_shard_buffers_lent" "Receive buffers of a shard that hold unread bytes.";
     SHARD_BUFFERS_EXHAUSTED Counter "coregate_shard_buffers_exhausted_total"

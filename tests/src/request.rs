@@ -52,6 +52,18 @@ impl Request {
         with
     }
 
+    /// The same as HTTP/2 has it: `:authority` is the Host, nothing frames the body.
+    pub(crate) fn h2(&self) -> (http::Request<()>, Vec<u8>) {
+        let host = self.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let host = host.map_or("test", |(_, host)| host);
+        let mut request =
+            http::Request::builder().method(&*self.method).uri(format!("http://{host}{}", self.target));
+        for (name, value) in self.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
+            request = request.header(name, value);
+        }
+        (request.body(()).expect("a request"), self.body.clone())
+    }
+
     /// The bytes on the wire, head and body.
     pub fn bytes(&self) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);

@@ -188,7 +188,6 @@ fn versions_that_are_not_spoken_here() {
             "GET / HTTP/2.0\r\nHost: t\r\n\r\n",
             "GET / HTTP/1.2\r\nHost: t\r\n\r\n",
             "GET / HTTP/0.9\r\nHost: t\r\n\r\n",
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         ],
         &[400, 505],
     );

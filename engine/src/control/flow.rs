@@ -254,6 +254,8 @@ fn add_shard(totals: &mut ShardCounters, delta: &ShardCounters) {
         pool_reused,
         retries,
         panics,
+        http2,
+        http2_cut,
         buffers_exhausted,
         buffers,
         buffers_lent,
@@ -266,6 +268,8 @@ fn add_shard(totals: &mut ShardCounters, delta: &ShardCounters) {
     totals.pool_reused += pool_reused;
     totals.retries += retries;
     totals.panics += panics;
+    totals.http2 += http2;
+    totals.http2_cut += http2_cut;
     totals.buffers_exhausted += buffers_exhausted;
     totals.buffers = *buffers;
     totals.buffers_lent = *buffers_lent;

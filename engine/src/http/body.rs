@@ -330,7 +330,7 @@ fn finish_trailer(trailers: &mut Vec<u8>, line_bytes: usize) -> Result<(), BodyE
 }
 
 /// RFC 9110 6.5.1: fields for framing, routing, request modifiers, authentication, or how to take the content.
-fn is_forbidden_in_trailers(name: &str) -> bool {
+pub fn is_forbidden_in_trailers(name: &str) -> bool {
     const FORBIDDEN: [&str; 21] = [
         "trailer",
         "content-encoding",

@@ -39,7 +39,16 @@ pub trait ResponseSink: Sink {
 
     /// Appends the answer's head. `request_whole`: all of the request has been read; if not, the connection cannot
     /// carry another.
-    fn head(&mut self, head: &ResponseHead, meta: &ResponseMeta, rules: &Rules, request_whole: bool);
+    ///
+    /// # Errors
+    /// It is no answer to what was asked. Nothing was appended.
+    fn head(
+        &mut self,
+        head: &ResponseHead,
+        meta: &ResponseMeta,
+        rules: &Rules,
+        request_whole: bool,
+    ) -> Result<(), Error>;
 }
 
 /// Who sent a request.
@@ -426,17 +435,20 @@ impl Exchange<'_> {
         let limit = self.service.plan.config.timeouts.response_header;
         let mut interim = 0;
         loop {
+            let mut written = Ok(());
             let head = answer.try_head(self.asked.method, self.asked.upgrade, |head, meta, is_final| {
                 let rules = &self.service.plan.rules;
                 if is_final {
-                    sink.head(head, meta, rules, uploaded.get());
+                    written = sink.head(head, meta, rules, uploaded.get());
                 } else {
                     sink.interim(head, meta, rules);
                 }
             });
             let untouched = interim == 0 && answer.is_untouched();
             let failed = |error| Failure { error, phase: Phase::ResponseHead, untouched };
-            match head.map_err(failed)? {
+            let head = head.map_err(failed)?;
+            written.map_err(|error| Failure { error, phase: Phase::ResponseHead, untouched: false })?;
+            match head {
                 head @ Head::Final { .. } => return Ok(head),
                 Head::Interim => {
                     interim += 1;

@@ -9,7 +9,6 @@ mod own_answers;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,48 +20,78 @@ use crate::access_log::Asked;
 use crate::account::Phase;
 use crate::error::Error;
 use crate::http::body::BodyFraming;
-use crate::http::exchange::{self, Origin, Outcome, Plan, Timers, body_bytes_max, carry};
+use crate::http::exchange::{Origin, Outcome, Timers, body_bytes_max, carry};
 use crate::http::h1_body::Incoming;
 use crate::http::h1_responder::Responder;
-use crate::http::head::{FIELDS_MAX, HeadLimits, Method, Version, has_head_end, parse_request, request_meta};
+use crate::http::h2;
+use crate::http::head::{
+    FIELDS_MAX, HeadError, HeadLimits, Method, Version, has_head_end, parse_request, request_meta,
+};
 use crate::http::inbox::Inbox;
 use crate::http::record::Record;
-use crate::http::token_request::TokenHead;
+use crate::http::verdict::{Verdict, judge};
 use crate::limits::{DRAIN_GRACE, LINGER, LINGER_BYTES_MAX, TARGET_BYTES_MAX};
-use crate::net::{Chunk, Elapsed};
+use crate::net::{Chunk, Elapsed, Timer};
 use crate::request_id::RequestId;
 use crate::shard::{ListenerState, Shard};
 use crate::stream::Stream;
 use own_answers::To;
 
-/// Serves one connection to its end.
-pub async fn serve(shard: Rc<Shard>, stream: Stream, listener: Rc<ListenerState>, peer: SocketAddr) {
+/// Serves one connection to its end, or until it turns out to speak HTTP/2 (by prior knowledge, RFC 9113 3.3): what has
+/// been received is given back then.
+pub async fn serve(
+    shard: &Rc<Shard>,
+    stream: &Stream,
+    listener: &Rc<ListenerState>,
+    origin: Origin,
+) -> Option<Inbox> {
     let timers = Timers { up: shard.net.timer(), down: shard.net.timer() };
     let mut client = Client {
-        origin: Origin { peer: peer.ip(), https: false },
+        origin,
         listener: listener.config(),
-        shard: &shard,
-        stream: &stream,
+        shard,
+        stream,
         timers: &timers,
         inbox: Inbox::default(),
         written: Cell::new(false),
+        fresh: true,
     };
     let mut patience = client.listener.header_timeout;
     loop {
         if client.inbox.is_empty() {
             match client.next_request(patience).await {
                 Waited::Bytes(chunk) => client.inbox.add(chunk),
-                Waited::InVain | Waited::Ended => return,
+                Waited::InVain | Waited::Ended => return None,
             }
         }
         // In memory of its own: an idle connection does not pay for the state of a busy one.
-        match Box::pin(client.busy(&listener)).await {
+        match Box::pin(client.busy(listener)).await {
             Next::Request => patience = client.listener.idle_timeout.saturating_sub(BUSY),
+            Next::Http2 => return Some(client.inbox),
             Next::Close => {
                 client.flush().await;
-                return;
+                return None;
             }
-            Next::Linger => return client.linger().await,
+            Next::Linger => {
+                if client.flush().await {
+                    linger(shard, stream, &timers.up).await;
+                }
+                return None;
+            }
+        }
+    }
+}
+
+/// Ends our side, then reads on for a while: closing with unread bytes would reset the connection and could destroy the
+/// answer on its way (RFC 9112 9.6). To be called when everything has been sent.
+pub async fn linger(shard: &Shard, stream: &Stream, timer: &Timer) {
+    stream.shut_down();
+    timer.set(shard.net.now() + LINGER);
+    let mut left = LINGER_BYTES_MAX;
+    while let Ok(Ok(Some(chunk))) = timer.within(stream.receive()).await {
+        left = left.saturating_sub(chunk.len() as u64);
+        if left == 0 {
+            return;
         }
     }
 }
@@ -79,6 +108,8 @@ enum Next {
     Close,
     /// It is closed once the client has had time to read the answer, although not all that it sent was read.
     Linger,
+    /// It speaks HTTP/2.
+    Http2,
 }
 
 /// What came of waiting for a request.
@@ -100,6 +131,8 @@ struct Client<'a> {
     inbox: Inbox,
     /// Something of an answer to the request in hand was written.
     written: Cell<bool>,
+    /// Nothing has been read off it: it may yet turn out to speak HTTP/2.
+    fresh: bool,
 }
 
 /// A request head, read and decided upon.
@@ -119,15 +152,6 @@ struct Unread {
     /// Made for it.
     id: RequestId,
     head_bytes: usize,
-}
-
-enum Verdict {
-    Forward(Plan),
-    /// Answered by the gateway itself.
-    Options,
-    /// Answered by the gateway itself, once the body is there.
-    Token(Box<TokenHead>),
-    Refuse(Error),
 }
 
 impl Client<'_> {
@@ -178,12 +202,16 @@ impl Client<'_> {
         let mut record = Record::new(self.shard.net.now(), self.origin.peer);
         let decided = match self.head(&mut record).await {
             Ok(decided) => decided,
+            Err(Unread { error: Error::Head(HeadError::Http2Preface), .. }) if self.may_speak_http2() => {
+                return Next::Http2;
+            }
             Err(Unread { error, id, head_bytes }) => {
                 let outcome = Outcome::new(Some(error), Phase::RequestHead);
                 let to = To { id: &id, method: Method::Get, bytes_in: head_bytes as u64, keep: false };
                 return Box::pin(self.refuse(&record, &outcome, to)).await;
             }
         };
+        self.fresh = false;
         let Decided { version, method, framing, keep_alive, request_id, head_bytes, verdict } = decided;
         let bodiless = keep_alive && framing == BodyFraming::None;
         let plan = match verdict {
@@ -224,6 +252,10 @@ impl Client<'_> {
             (false, true) if self.inbox.is_empty() => Next::Close,
             (false, true) => Next::Linger,
         }
+    }
+
+    fn may_speak_http2(&self) -> bool {
+        self.fresh && h2::settings(&self.listener).is_some()
     }
 
     /// Reads a request head and decides on it.
@@ -269,22 +301,7 @@ impl Client<'_> {
             },
             Err(error) => return Some(Err(self.unread(error.into(), None, record))),
         };
-        #[cfg(feature = "fault-injection")]
-        crate::fault::on_request(&head);
-        let request_id = self.shard.request_ids.next(meta.request_id);
-        let verdict = if exchange::asks_the_gateway(&meta) {
-            Verdict::Options
-        } else if exchange::asks_for_a_token(self.shard, &meta) {
-            Verdict::Token(Box::new(TokenHead::new(&head, &meta)))
-        } else {
-            match exchange::decide(self.shard, &self.origin, &head, &meta, request_id.as_str(), record) {
-                Ok(plan) => Verdict::Forward(plan),
-                Err(error) => Verdict::Refuse(error),
-            }
-        };
-        if self.shard.access_log.is_on() {
-            record.begin_line(self.shard, Some(Asked::of(&head)), meta.host, request_id.as_str());
-        }
+        let (request_id, verdict) = judge(self.shard, &self.origin, &head, &meta, record);
         let decided = Decided {
             version: head.version,
             method: meta.method,
@@ -310,23 +327,5 @@ impl Client<'_> {
     async fn flush(&self) -> bool {
         self.timers.down.set(self.shard.net.now() + self.listener.idle_timeout);
         matches!(self.timers.down.within(self.stream.flush()).await, Ok(Ok(())))
-    }
-
-    /// Ends our side, then reads on for a while: closing with unread bytes would reset the connection and could destroy
-    /// the answer on its way (RFC 9112 9.6).
-    async fn linger(&mut self) {
-        if !self.flush().await {
-            return;
-        }
-        self.stream.shut_down();
-        let timer = &self.timers.up;
-        timer.set(self.shard.net.now() + LINGER);
-        let mut left = LINGER_BYTES_MAX;
-        while let Ok(Ok(Some(chunk))) = timer.within(self.stream.receive()).await {
-            left = left.saturating_sub(chunk.len() as u64);
-            if left == 0 {
-                return;
-            }
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
+use crate::error::Error;
 use crate::http::body::BodyFraming;
 use crate::http::exchange::ResponseSink;
 use crate::http::h1_body::{frame, frame_end};
@@ -84,7 +85,13 @@ impl ResponseSink for Responder<'_> {
         self.write_head(head, meta, &to, rules);
     }
 
-    fn head(&mut self, head: &ResponseHead, meta: &ResponseMeta, rules: &Rules, request_whole: bool) {
+    fn head(
+        &mut self,
+        head: &ResponseHead,
+        meta: &ResponseMeta,
+        rules: &Rules,
+        request_whole: bool,
+    ) -> Result<(), Error> {
         self.framing = match meta.body {
             BodyFraming::Chunked | BodyFraming::UntilClose if self.version == Version::Http10 => {
                 BodyFraming::UntilClose
@@ -111,6 +118,7 @@ impl ResponseSink for Responder<'_> {
         }
         self.status = head.status;
         self.written.set(true);
+        Ok(())
     }
 }
 

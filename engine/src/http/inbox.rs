@@ -4,6 +4,8 @@
 //! head lies whole in one chunk and is never copied; one that is split is gathered in memory of its own, so that a
 //! slow head holds no receive buffer. Bounded by what a head may be long plus one chunk.
 
+use bytes::Bytes;
+
 use crate::net::Chunk;
 
 /// Received and unread bytes of one connection.
@@ -43,6 +45,14 @@ impl Inbox {
             && self.gathered.is_empty()
         {
             self.gathered.extend_from_slice(&chunk);
+        }
+    }
+
+    /// All unread bytes, for another protocol than HTTP/1.1.
+    pub fn into_chunk(self) -> Option<Chunk> {
+        match self.chunk {
+            Some(chunk) if self.gathered.is_empty() => Some(chunk),
+            _ => (!self.gathered.is_empty()).then(|| Bytes::from(self.gathered).into()),
         }
     }
 

@@ -3,10 +3,13 @@
 pub mod body;
 pub mod carrier;
 pub mod exchange;
+pub mod grpc;
 pub mod h1;
 pub mod h1_body;
 pub mod h1_responder;
 pub mod h1_upstream;
+pub mod h2;
+pub mod h2_io;
 pub mod head;
 pub mod headers;
 pub mod inbox;
@@ -15,3 +18,4 @@ pub mod syntax;
 pub mod target;
 pub mod token_request;
 pub mod upgrade;
+pub mod verdict;

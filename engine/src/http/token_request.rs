@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
+use crate::account::Phase;
 use crate::clock;
+use crate::error::Error;
+use crate::http::exchange::Outcome;
 use crate::http::head::{RequestHead, RequestMeta};
 use crate::net::{Net, Timer};
 use crate::relay::{Piece, ReadError, Source};
@@ -27,6 +30,24 @@ pub enum Unread {
     Timeout,
     /// It is malformed, or the client is gone.
     Failed(ReadError),
+}
+
+impl From<Unread> for Error {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Timeout => Error::RequestTimeout,
+            Unread::Failed(ReadError::Body(error)) => Error::RequestBody(error),
+            Unread::Failed(ReadError::TooLarge) => Error::BodyTooLarge,
+            Unread::Failed(ReadError::Gone) => Error::ClientGone,
+        }
+    }
+}
+
+/// How an exchange ends that is answered so.
+pub fn outcome(answer: &TokenAnswer) -> Outcome {
+    let refused = (answer.status >= 400).then_some(Error::NoToken);
+    let phase = if refused.is_none() { Phase::Complete } else { Phase::Decide };
+    Outcome::new(refused, phase)
 }
 
 impl TokenHead {

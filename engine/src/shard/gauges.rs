@@ -18,6 +18,8 @@ pub struct Gauges {
     reused: Cell<u64>,
     retries: Cell<u64>,
     panics: Cell<u64>,
+    http2: Cell<u64>,
+    http2_cut: Cell<u64>,
     exhausted_before: Cell<u64>,
 }
 
@@ -53,6 +55,16 @@ impl Gauges {
         bump(&self.retries);
     }
 
+    /// A client connection speaks HTTP/2.
+    pub fn http2_begun(&self) {
+        bump(&self.http2);
+    }
+
+    /// An HTTP/2 connection was ended because of what its client did.
+    pub fn http2_cut(&self) {
+        bump(&self.http2_cut);
+    }
+
     /// A connection's task panicked.
     pub fn panicked(&self) {
         bump(&self.panics);
@@ -70,6 +82,8 @@ impl Gauges {
             pool_reused: self.reused.take(),
             retries: self.retries.take(),
             panics: self.panics.take(),
+            http2: self.http2.take(),
+            http2_cut: self.http2_cut.take(),
             buffers_exhausted: stats.buffers_exhausted - exhausted_before,
             buffers: stats.buffers as u64,
             buffers_lent: stats.buffers_lent as u64,

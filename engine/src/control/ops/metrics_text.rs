@@ -224,7 +224,7 @@ fn nodes(text: &mut Text, engine: &Engine) {
 
 fn shards(text: &mut Text, shards: &[ShardCounters]) {
     type Value = fn(&ShardCounters) -> u64;
-    let families: [(Family, Value); 11] = [
+    let families: [(Family, Value); 13] = [
         (m::SHARD_CONNECTIONS, |shard| shard.connections),
         (m::SHARD_ACCEPTED, |shard| shard.accepted),
         (m::SHARD_REJECTED, |shard| shard.rejected),
@@ -233,6 +233,8 @@ fn shards(text: &mut Text, shards: &[ShardCounters]) {
         (m::SHARD_POOL_REUSED, |shard| shard.pool_reused),
         (m::SHARD_RETRIES, |shard| shard.retries),
         (m::SHARD_PANICS, |shard| shard.panics),
+        (m::SHARD_HTTP2, |shard| shard.http2),
+        (m::SHARD_HTTP2_CUT, |shard| shard.http2_cut),
         (m::SHARD_BUFFERS, |shard| shard.buffers),
         (m::SHARD_BUFFERS_LENT, |shard| shard.buffers_lent),
         (m::SHARD_BUFFERS_EXHAUSTED, |shard| shard.buffers_exhausted),

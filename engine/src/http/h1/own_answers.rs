@@ -9,8 +9,7 @@ use crate::http::exchange::Outcome;
 use crate::http::h1_body::Incoming;
 use crate::http::head::Method;
 use crate::http::record::{Moved, Record};
-use crate::http::token_request::{TokenHead, Unread};
-use crate::relay::ReadError;
+use crate::http::token_request::{self, TokenHead};
 use crate::request_id::RequestId;
 use crate::tenant::endpoint::BODY_BYTES_MAX;
 
@@ -65,19 +64,12 @@ impl Client<'_> {
         to.keep &= body.is_done();
         match answered {
             Ok(answer) => {
-                let refused = (answer.status >= 400).then_some(Error::NoToken);
-                let phase = if refused.is_none() { Phase::Complete } else { Phase::Decide };
-                let outcome = Outcome::new(refused, phase);
-                self.answer(record, &outcome, &Answer::of_token_endpoint(&answer), to).await
+                let answered = Answer::of_token_endpoint(&answer);
+                self.answer(record, &token_request::outcome(&answer), &answered, to).await
             }
             Err(unread) => {
-                let error = match unread {
-                    Unread::Timeout => Error::RequestTimeout,
-                    Unread::Failed(ReadError::Body(error)) => Error::RequestBody(error),
-                    Unread::Failed(ReadError::TooLarge) => Error::BodyTooLarge,
-                    Unread::Failed(ReadError::Gone) => Error::ClientGone,
-                };
-                self.refuse(record, &Outcome::new(Some(error), Phase::RequestBody), to).await
+                let outcome = Outcome::new(Some(unread.into()), Phase::RequestBody);
+                self.refuse(record, &outcome, to).await
             }
         }
     }

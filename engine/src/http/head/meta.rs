@@ -107,13 +107,27 @@ pub struct ResponseMeta {
     pub(in super::super) special: FieldSet,
 }
 
+impl RequestMeta<'_> {
+    /// Says that it asks for another protocol, which the field at `index` names. For HTTP/2, where it is the method that
+    /// asks (RFC 8441).
+    pub fn ask_for_upgrade(&mut self, index: usize) {
+        self.upgrade = true;
+        self.special.insert(index);
+    }
+
+    /// Has the fields at those of the indices below `len` not passed on.
+    pub fn hide(&mut self, which: impl Fn(usize) -> bool, len: usize) {
+        (0..len).filter(|&index| which(index)).for_each(|index| self.special.insert(index));
+    }
+}
+
 /// What a request head means, or why it is refused. CONNECT and TRACE are.
 pub fn request_meta<'b>(head: &RequestHead<'_, 'b>) -> Result<RequestMeta<'b>, HeadError> {
-    if head.version == Version::H2 {
-        check_h2(head)?;
-    }
     if matches!(head.method, "CONNECT" | "TRACE") {
         return Err(HeadError::MethodNotAllowed);
+    }
+    if head.version == Version::H2 {
+        check_h2(head)?;
     }
     let method = Method::from(head.method);
     let target = Target::parse(head.target, method == Method::Options)?;
