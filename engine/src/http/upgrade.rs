@@ -34,15 +34,18 @@ pub async fn tunnel(
     let (from_client, to_client) = client;
     from_client.begin_tunnel();
     let (from_node, to_node) = node;
+    let down_ended = Cell::new(false);
     let mut up = pin!(async {
         relay(net, &timers.up, &pace, from_client, to_node).await?;
-        to_node.shut_down().await.map_err(|_| RelayError::Write)
+        // A node that has ended its side waits for nothing: closing the connection tells it enough.
+        if down_ended.get() { to_node.flush().await } else { to_node.shut_down().await }
+            .map_err(|_| RelayError::Write)
     });
     let mut down = pin!(async {
         relay(net, &timers.down, &pace, from_node, to_client).await?;
         to_client.shut_down().await.map_err(|_| RelayError::Write)
     });
-    let (mut up_ended, mut down_ended) = (false, false);
+    let mut up_ended = false;
     let error = poll_fn(|cx| {
         if !up_ended && let Poll::Ready(result) = up.as_mut().poll(cx) {
             up_ended = true;
@@ -50,13 +53,15 @@ pub async fn tunnel(
                 return Poll::Ready(Some(side(error, Error::ClientGone, Error::UpstreamGone)));
             }
         }
-        if !down_ended && let Poll::Ready(result) = down.as_mut().poll(cx) {
-            down_ended = true;
+        if !down_ended.get()
+            && let Poll::Ready(result) = down.as_mut().poll(cx)
+        {
+            down_ended.set(true);
             if let Err(error) = result {
                 return Poll::Ready(Some(side(error, Error::UpstreamGone, Error::ClientGone)));
             }
         }
-        if up_ended && down_ended { Poll::Ready(None) } else { Poll::Pending }
+        if up_ended && down_ended.get() { Poll::Ready(None) } else { Poll::Pending }
     })
     .await;
     match error.flatten() {

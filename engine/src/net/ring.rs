@@ -95,7 +95,6 @@ pub(super) enum Kind {
     Receive,
     Send,
     Connect,
-    Shutdown,
     Alarm,
     Close,
 }
@@ -113,9 +112,8 @@ impl Kind {
             2 => Self::Receive,
             3 => Self::Send,
             4 => Self::Connect,
-            5 => Self::Shutdown,
-            6 => Self::Alarm,
-            7 => Self::Close,
+            5 => Self::Alarm,
+            6 => Self::Close,
             _ => Self::Ignored,
         };
         (kind, tag as u32)
@@ -366,7 +364,7 @@ impl Net {
                 let state = self.listeners.borrow().get(index);
                 return state.into_iter().for_each(|state| state.on_accept(self, result, entry.flags()));
             }
-            Kind::Receive | Kind::Send | Kind::Connect | Kind::Shutdown => {}
+            Kind::Receive | Kind::Send | Kind::Connect => {}
         }
         let Some(state) = self.sockets.borrow().get(index) else {
             debug_assert!(false, "a completion for a socket that is gone");
@@ -381,8 +379,7 @@ impl Net {
                 }
             }
             Kind::Send => state.on_send(self, result),
-            Kind::Connect => state.on_connect(self, result),
-            _ => state.on_shutdown(self),
+            _ => state.on_connect(self, result),
         }
     }
 

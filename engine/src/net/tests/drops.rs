@@ -118,7 +118,7 @@ fn a_socket_with_chunks_in_a_send_gives_them_back() {
 }
 
 #[test]
-fn a_socket_with_a_shutdown_in_flight_closes() {
+fn a_socket_that_was_shut_down_closes() {
     rig::run(async |net| {
         let (socket, mut peer) = pair(&net);
         socket.arm();
