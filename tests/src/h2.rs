@@ -236,10 +236,14 @@ impl Stream {
     pub fn read_some(&mut self) -> Result<Option<Bytes>, h2::Error> {
         let receive = self.receive.as_mut().expect("the head was read");
         in_time(&self.runtime, async {
-            let Some(data) = receive.data().await else { return Ok(None) };
-            let data = data?;
-            receive.flow_control().release_capacity(data.len())?;
-            Ok(Some(data))
+            while let Some(data) = receive.data().await {
+                let data = data?;
+                receive.flow_control().release_capacity(data.len())?;
+                if !data.is_empty() {
+                    return Ok(Some(data));
+                }
+            }
+            Ok(None)
         })
     }
 

@@ -94,6 +94,7 @@ pub async fn serve(
         idle_since: Some(shard.net.now()),
         shrunk: true,
         full: false,
+        cut: false,
         ends_at: None,
         open,
     };
@@ -160,6 +161,8 @@ struct Connection<'a, F, O> {
     shrunk: bool,
     /// There is no room for another stream.
     full: bool,
+    /// It has been counted as ended for what the client did.
+    cut: bool,
     /// It has said GOAWAY and waits for the client to have seen it; until then at most, once no stream is open.
     ends_at: Option<Instant>,
     open: O,
@@ -230,8 +233,7 @@ where
         if let Some(abuse) = self.wire.with_guard(|guard| guard.abuse()).flatten()
             && self.ends_at.is_none()
         {
-            tracing::debug!(what = abuse.as_str(), "HTTP/2 connection ended");
-            self.shard.counters.http2_cut();
+            self.count_cut(&abuse.as_str());
             self.go_away(Reason::ENHANCE_YOUR_CALM);
         }
         true
@@ -241,7 +243,14 @@ where
     fn failed(&mut self, error: &h2::Error) {
         self.protocol = None;
         if error.is_library() && error.is_go_away() {
-            tracing::debug!(%error, "HTTP/2 connection ended");
+            self.count_cut(&error);
+        }
+    }
+
+    /// Counts that the connection ends for what the client did.
+    fn count_cut(&mut self, why: &dyn std::fmt::Display) {
+        if !std::mem::replace(&mut self.cut, true) {
+            tracing::debug!(%why, "HTTP/2 connection ended");
             self.shard.counters.http2_cut();
         }
     }
@@ -273,6 +282,7 @@ where
         let config = self.listener.config();
         let block = self.wire.with_guard(|guard| guard.block_since()).flatten();
         if block.is_some_and(|since| now >= since + config.header_timeout) && self.ends_at.is_none() {
+            self.count_cut(&"slow header block");
             self.go_away(Reason::ENHANCE_YOUR_CALM);
         }
         let Some(idle_since) = self.idle_since else { return };
