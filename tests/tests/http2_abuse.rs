@@ -48,7 +48,7 @@ fn calmed(what: &str, flood: impl FnMut(usize) -> Vec<u8> + Send + 'static) {
 }
 
 fn stream(n: usize) -> u32 {
-    u32::try_from(2 * n + 1).unwrap()
+    u32::try_from(2 * n + 1).expect("a stream id")
 }
 
 #[test]
