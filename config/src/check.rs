@@ -7,13 +7,16 @@
 mod headers;
 mod health;
 mod listener;
+mod listener_tls;
 mod node;
 mod rate;
 mod rewrite;
 mod route;
 mod server;
 mod service;
+mod sni;
 mod tenant;
+mod upstream_tls;
 mod values;
 
 use std::collections::HashMap;
@@ -40,6 +43,16 @@ impl Files<'_> {
         self.folder.map_or_else(|| PathBuf::from(written), |folder| folder.join(written))
     }
 
+    /// A file's path as the process will use it; complains if it makes no sense, or if it is needed at once and cannot be
+    /// opened.
+    fn file(&self, written: &str, needed: bool, at: &At, problems: &mut Problems) -> Option<PathBuf> {
+        let written = values::location(written, at, problems)?;
+        if needed {
+            self.must_open(&written, at, problems);
+        }
+        Some(self.locate(&written))
+    }
+
     /// Complains if a file that the process needs cannot be opened.
     fn must_open(&self, written: &str, at: &At, problems: &mut Problems) {
         if self.folder.is_some() && !written.is_empty() {
@@ -58,11 +71,14 @@ pub fn gateway(raw: &raw::Gateway, files: Files, problems: &mut Problems) -> Opt
     let stats = server::stats(&raw.stats, &root.key("stats"), problems);
     let control = server::control(&raw.control, files, &root.key("control"), problems);
     let listeners = listener::listeners(raw, files, &root.key("listeners"), problems);
-    let services = service::services(raw, &root.key("services"), problems);
+    let services = service::services(raw, files, &root.key("services"), problems);
     let tenants = tenant::tenants(&raw.tenants, &root.key("tenants"), problems);
     match raw.control.source {
         raw::ControlSource::Admin => nothing_from_elsewhere(raw, &root, problems),
-        raw::ControlSource::File if files.folder.is_some() => cluster_limits_need_redis(raw, &root, problems),
+        raw::ControlSource::File if files.folder.is_some() => {
+            cluster_limits_need_redis(raw, &root, problems);
+            proxy_headers_need_trusted_peers(raw, &root, problems);
+        }
         raw::ControlSource::File => {}
     }
     Some(Gateway {
@@ -105,6 +121,19 @@ fn cluster_limits_need_redis(raw: &raw::Gateway, root: &At, problems: &mut Probl
             let message = "\"cluster\" needs stats.redis_url, which is not given";
             problems.add(&service.key("limits").key("scope"), message);
         }
+    }
+}
+
+/// Only known of a process's own file, too: what an admin sends has no `[server]`.
+fn proxy_headers_need_trusted_peers(raw: &raw::Gateway, root: &At, problems: &mut Problems) {
+    let server = root.key("server");
+    if !raw.server.trusted_proxies.is_empty() || problems.is_unread(&server.key("trusted_proxies")) {
+        return;
+    }
+    for (index, _) in raw.listeners.iter().enumerate().filter(|(_, it)| it.enabled && it.proxy_protocol) {
+        let listeners = root.key("listeners");
+        let message = "needs server.trusted_proxies, which is empty: every connection would be refused";
+        problems.add(&listeners.index(index).key("proxy_protocol"), message);
     }
 }
 

@@ -4,6 +4,12 @@
 //! already parsed; a reader of these types never has to doubt or parse again. Names are unique where they must be and
 //! every reference (a TCP listener's service) resolves.
 
+mod listener;
+
+pub use listener::{
+    Certificate, ClientAuth, Hsts, Http2, Listener, ListenerProtocol, ListenerTls, SniRoute, TlsVersion,
+};
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -112,55 +118,6 @@ pub enum Control {
     },
 }
 
-/// `[[listeners]]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listener {
-    /// Unique name.
-    pub name: Arc<str>,
-    /// Off listeners are checked but not opened.
-    pub enabled: bool,
-    /// Address to listen on.
-    pub address: SocketAddr,
-    /// What is spoken on it.
-    pub protocol: ListenerProtocol,
-    /// A request head must be complete within this time from its first byte (or from accept).
-    pub header_timeout: Duration,
-    /// An idle keep-alive client connection is closed after this.
-    pub idle_timeout: Duration,
-    /// Largest request head in bytes (request line, fields, blank line).
-    pub max_header_bytes: usize,
-    /// Most header fields in a request.
-    pub max_header_fields: usize,
-    /// Expect a PROXY protocol header from trusted peers.
-    pub proxy_protocol: bool,
-}
-
-/// What a listener speaks.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ListenerProtocol {
-    /// HTTP in clear.
-    Http,
-    /// HTTP over TLS.
-    Https {
-        /// At least one if the listener is enabled.
-        certificates: Vec<Certificate>,
-    },
-    /// Bytes to one service's nodes.
-    Tcp {
-        /// Name of the service; it exists.
-        service: Arc<str>,
-    },
-}
-
-/// `[[listeners.certificates]]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
-    /// PEM file with the chain, leaf first. From a file, relative paths are already joined to its folder.
-    pub chain: PathBuf,
-    /// PEM file with the private key.
-    pub key: PathBuf,
-}
-
 /// `[[services]]`
 #[derive(Debug, Clone)]
 pub struct Service {
@@ -178,6 +135,12 @@ pub struct Service {
     pub policy: Policy,
     /// Upstream nodes; addresses are unique within the service.
     pub nodes: Vec<Node>,
+    /// TLS to the nodes; `None` = in clear.
+    pub tls: Option<UpstreamTls>,
+    /// HTTP/2 to the nodes: by ALPN with TLS, by prior knowledge without.
+    pub http2: bool,
+    /// The PROXY header that a node gets in front of a TCP connection's bytes. Then the service has no routes.
+    pub send_proxy_protocol: Option<ProxyVersion>,
     /// Active health checks; `None` = by traffic only.
     pub health_check: Option<HealthCheck>,
     /// Time limits.
@@ -278,6 +241,37 @@ pub enum NodeAddress {
     Name(String, u16),
 }
 
+/// `[services.upstream_tls]`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct UpstreamTls {
+    /// PEM file with the roots that are trusted; `None` = the system's.
+    pub ca: Option<PathBuf>,
+    /// The name to ask for and to verify, lower case, or an IP address; `None` = the host in the node's address.
+    pub server_name: Option<String>,
+    /// Presented to nodes that ask.
+    pub certificate: Option<ClientCertificate>,
+    /// Nothing is verified.
+    pub accept_any_certificate: bool,
+}
+
+/// `[services.upstream_tls.certificate]`
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClientCertificate {
+    /// PEM file with the chain, leaf first. From a file, relative paths are already joined to its folder.
+    pub chain: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
 /// `[services.health_check]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck {
@@ -306,6 +300,13 @@ pub enum HealthCheckKind {
         host: Option<String>,
         /// Not empty.
         expect_status: BTreeSet<u16>,
+    },
+    /// grpc.health.v1.Health/Check answers SERVING.
+    Grpc {
+        /// What is asked about; empty = the whole server.
+        service: String,
+        /// The authority; `None` = the node's address.
+        host: Option<String>,
     },
 }
 
@@ -346,6 +347,10 @@ pub struct Limits {
     pub per_client_ip_mode: LimitMode,
     /// Over what the service's own limit is counted.
     pub scope: LimitScope,
+    /// TCP and upgraded connections at once; `None` = no limit.
+    pub max_connections: Option<usize>,
+    /// TCP connections of a client address at once; `None` = no limit.
+    pub max_connections_per_client_ip: Option<usize>,
 }
 
 /// A token bucket's rate and size.

@@ -13,11 +13,13 @@ pub const LIST_LENGTH_MAX: usize = 1_000_000;
 pub const LISTENERS_MAX: usize = 1024;
 /// Most certificates of a listener.
 pub const CERTIFICATES_MAX: usize = 1000;
+/// Most routes by SNI of a listener.
+pub const SNI_ROUTES_MAX: usize = 1000;
 /// Most services.
 pub const SERVICES_MAX: usize = 100_000;
 /// Most routes of a service.
 pub const ROUTES_MAX: usize = 256;
-/// Most hosts of a route.
+/// Most hosts of a route, by Host or by SNI.
 pub const HOSTS_MAX: usize = 256;
 /// Most methods of a route.
 pub const METHODS_MAX: usize = 64;
@@ -56,6 +58,8 @@ pub const HEADER_VALUE_BYTES_MAX: usize = 8 << 10;
 pub const SECRET_BYTES_MAX: usize = 1024;
 /// Longest file path and URL.
 pub const LOCATION_BYTES_MAX: usize = 4096;
+/// Longest name of a gRPC service.
+pub const GRPC_SERVICE_BYTES_MAX: usize = 256;
 /// Longest prefix of Redis keys.
 pub const KEY_PREFIX_BYTES_MAX: usize = 128;
 
@@ -76,6 +80,9 @@ pub const HEALTH_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Most failures or successes in a row that a health check may ask for.
 pub const HEALTH_STREAK_MAX: i64 = 1000;
 
+/// Longest age of Strict-Transport-Security: two years, as preload lists ask for.
+pub const HSTS_MAX: Duration = Duration::from_secs(730 * 24 * 3600);
+
 /// Smallest limit for a request head.
 pub const HEADER_BYTES_MIN: u64 = 1 << 10;
 /// Largest limit for a request head.
@@ -86,7 +93,11 @@ pub const HEADER_FIELDS_MAX: i64 = 256;
 pub const BODY_BYTES_MAX: u64 = 1 << 50;
 /// Most shards.
 pub const SHARDS_MAX: i64 = 1024;
-/// Most client connections, and most upstream connections of a node.
+/// Most streams of an HTTP/2 connection at once.
+pub const STREAMS_MAX: i64 = 1000;
+/// Most resets of HTTP/2 streams in a second.
+pub const RESETS_MAX: i64 = 1_000_000;
+/// Most client connections, handshakes, and upstream connections of a node.
 pub const CONNECTIONS_MAX: i64 = 10_000_000;
 /// Fewest clients that limits are kept for.
 pub const CLIENT_LIMIT_ENTRIES_MIN: i64 = 1000;

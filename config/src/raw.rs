@@ -5,6 +5,12 @@
 //! page `REFERENCE.md`: what a key is, its unit and bounds. An `Option` is a key that may be left out and then has no
 //! value; 0 stands for "off" where that is said.
 
+mod listener;
+
+pub use listener::{
+    Certificate, ClientCertificates, Http2, Listener, ListenerTls, Protocol, SniRoute, TlsVersion,
+};
+
 use crate::path::At;
 use crate::read::{Kind, Read, choice, table};
 use crate::report::Problems;
@@ -124,58 +130,6 @@ choice! {
 }
 
 table! {
-    /// A socket to listen on.
-    Listener {
-        /// Unique name: 1 to 64 of A-Z a-z 0-9 _ . -
-        name: String,
-        /// `false` = checked, but not opened.
-        enabled: bool = true,
-        /// `IP:PORT`, `[IPv6]:PORT`; `0.0.0.0` and `[::]` = every address of that family. Port 0 = any free port.
-        address: String,
-        /// What is spoken on it.
-        protocol: Protocol = Protocol::Http,
-        /// Name of the service whose nodes get the bytes; for `protocol = "tcp"`, which needs it.
-        service: Option<String> = None,
-        /// For `protocol = "https"`, which needs at least one when enabled; at most 1000. The first is used when none
-        /// fits the name that a client asks for.
-        certificates: Vec<Certificate> = Vec::new(),
-        /// A request head must be complete within this time from its first byte (from accept for the first), up to 24
-        /// hours.
-        header_timeout: Time = Time::seconds(10),
-        /// A client connection without a request is closed after this, up to 24 hours.
-        idle_timeout: Time = Time::seconds(75),
-        /// Largest request head (request line and fields), 1KiB to 256KiB.
-        max_header_bytes: Size = Size::kib(16),
-        /// Most header fields in a request, 1 to 256.
-        max_header_fields: i64 = 100,
-        /// Expect a PROXY protocol header (v1 or v2) from peers in `server.trusted_proxies`.
-        proxy_protocol: bool = false,
-    }
-}
-
-choice! {
-    /// What a listener speaks.
-    Protocol {
-        /// HTTP in clear.
-        Http = "http",
-        /// HTTP over TLS.
-        Https = "https",
-        /// bytes to the nodes of one service.
-        Tcp = "tcp",
-    }
-}
-
-table! {
-    /// A certificate. Relative paths are relative to the configuration file's folder.
-    Certificate {
-        /// PEM file with the chain, leaf first.
-        chain: String,
-        /// PEM file with the private key.
-        key: String,
-    }
-}
-
-table! {
     /// An upstream service.
     Service {
         /// Unique name: 1 to 64 of A-Z a-z 0-9 _ . -
@@ -192,6 +146,16 @@ table! {
         load_balancer: LoadBalancer = LoadBalancer::default(),
         /// Upstream nodes; addresses are unique within the service. At most 1024.
         nodes: Vec<ServiceNode> = Vec::new(),
+        /// TLS to the nodes. Their certificates are verified, see `upstream_tls`.
+        tls: bool = false,
+        /// How TLS is spoken to the nodes; for `tls = true`.
+        upstream_tls: Option<UpstreamTls> = None,
+        /// HTTP/2 to the nodes: agreed on by ALPN with `tls = true` (a node that does not offer it gets HTTP/1.1), by
+        /// prior knowledge without. For services with routes.
+        http2: bool = false,
+        /// Tells the nodes the client's address by a PROXY protocol header in front of the bytes; for services that
+        /// only tcp listeners use (HTTP has X-Forwarded-For).
+        send_proxy_protocol: SendProxyProtocol = SendProxyProtocol::Off,
         /// Active health checks; left out = a node's health is judged by traffic alone.
         health_check: Option<HealthCheck> = None,
         /// Time limits.
@@ -200,7 +164,7 @@ table! {
         pool: Pool = Pool::default(),
         /// What requests may be.
         request: Request = Request::default(),
-        /// Rate limits.
+        /// Limits of rates and of connections at once.
         limits: Limits = Limits::default(),
         /// Who may call.
         access: Access = Access::default(),
@@ -295,6 +259,44 @@ table! {
 }
 
 table! {
+    /// TLS to the nodes of a service. Relative paths are relative to the configuration file's folder.
+    UpstreamTls {
+        /// PEM file with the certificates of those that may sign the nodes' certificates; left out = the system's
+        /// roots, or those of the PEM file that SSL_CERT_FILE names.
+        ca: Option<String> = None,
+        /// The name that is asked for (SNI) and that a node's certificate must be for; left out = the host name or the IP
+        /// address in the node's `address`.
+        server_name: Option<String> = None,
+        /// Presented to nodes that ask for a client certificate.
+        certificate: Option<ClientCertificate> = None,
+        /// Verify nothing: whoever sits between gateway and node can read and change everything. For tests.
+        danger_accept_any_certificate: bool = false,
+    }
+}
+
+table! {
+    /// A client certificate.
+    ClientCertificate {
+        /// PEM file with the chain, leaf first.
+        chain: String,
+        /// PEM file with the private key.
+        key: String,
+    }
+}
+
+choice! {
+    /// The PROXY protocol header that nodes get.
+    SendProxyProtocol {
+        /// none.
+        Off = "off",
+        /// version 1, a line of text.
+        V1 = "v1",
+        /// version 2, binary.
+        V2 = "v2",
+    }
+}
+
+table! {
     /// Active health checks, made once for the process whatever the number of shards.
     HealthCheck {
         /// What a check does.
@@ -309,10 +311,13 @@ table! {
         healthy_after: i64 = 1,
         /// For `kind = "http"`, which needs it: what is asked for; begins with `/`.
         path: Option<String> = None,
-        /// For `kind = "http"`: the Host header; left out = the node's address.
+        /// For `kind = "http"` and `"grpc"`: the Host header or authority; left out = the node's address.
         host: Option<String> = None,
         /// For `kind = "http"`: statuses that count as success; empty = 200.
         expect_status: Vec<i64> = Vec::new(),
+        /// For `kind = "grpc"`: the service that is asked about, up to 256 visible ASCII characters; empty = the whole
+        /// server.
+        grpc_service: String = String::new(),
     }
 }
 
@@ -323,6 +328,8 @@ choice! {
         Tcp = "tcp",
         /// GET `path` answers with an expected status.
         Http = "http",
+        /// grpc.health.v1.Health/Check answers SERVING.
+        Grpc = "grpc",
     }
 }
 
@@ -361,7 +368,7 @@ table! {
 }
 
 table! {
-    /// Rate limits of the service, as token buckets.
+    /// Limits of the service: of rates, as token buckets, and of connections at once, over all shards.
     Limits {
         /// For the whole service, up to 1e9; 0 = off.
         requests_per_second: f64 = 0.0,
@@ -373,6 +380,11 @@ table! {
         per_client_ip: Rate = Rate::default(),
         /// What the service's limit is counted over.
         scope: Scope = Scope::Process,
+        /// TCP and upgraded connections (WebSocket) at once, up to 10,000,000; 0 = no limit.
+        max_connections: i64 = 0,
+        /// TCP connections of a client address at once, up to 10,000,000; 0 = no limit. For services that a tcp
+        /// listener uses.
+        max_connections_per_client_ip: i64 = 0,
     }
 }
 

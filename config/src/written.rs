@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::check::shown;
 use crate::checked::{
-    AccessLog, AccessLogFormat, AccessLogPath, Control, Gateway, HeaderRule, HealthCheck, HealthCheckKind,
-    LimitMode, LimitScope, Limits, Listener, ListenerProtocol, Node, NodeAddress, Policy, Rate, Route,
-    Server, Service, Stats, Tenant,
+    self, AccessLog, AccessLogFormat, AccessLogPath, Control, Gateway, HeaderRule, HealthCheck,
+    HealthCheckKind, LimitMode, LimitScope, Limits, Listener, ListenerProtocol, Node, NodeAddress, Policy,
+    ProxyVersion, Rate, Route, Server, Service, Stats, Tenant, UpstreamTls,
 };
 use crate::raw;
 use crate::redact::{self, REDACTED};
@@ -94,27 +94,79 @@ fn control(control: &Control) -> raw::Control {
 }
 
 fn listener(listener: &Listener) -> raw::Listener {
-    let (protocol, service, certificates) = match &listener.protocol {
+    let default = raw::Listener::default();
+    let (protocol, service, sni_routes) = match &listener.protocol {
         ListenerProtocol::Http => (raw::Protocol::Http, None, &[][..]),
-        ListenerProtocol::Https { certificates } => (raw::Protocol::Https, None, certificates.as_slice()),
-        ListenerProtocol::Tcp { service } => (raw::Protocol::Tcp, Some(service.to_string()), &[][..]),
+        ListenerProtocol::Https => (raw::Protocol::Https, None, &[][..]),
+        ListenerProtocol::Tcp { service, sni_routes } => {
+            (raw::Protocol::Tcp, service.as_ref(), sni_routes.as_slice())
+        }
     };
-    let certificate = |it: &crate::checked::Certificate| raw::Certificate {
-        chain: it.chain.display().to_string(),
-        key: it.key.display().to_string(),
+    let sni_route = |it: &checked::SniRoute| raw::SniRoute {
+        hosts: it.hosts.iter().map(shown).collect(),
+        service: it.service.to_string(),
     };
+    let speaks_http = protocol != raw::Protocol::Tcp;
     raw::Listener {
         name: listener.name.to_string(),
         enabled: listener.enabled,
         address: listener.address.to_string(),
         protocol,
-        service,
-        certificates: certificates.iter().map(certificate).collect(),
+        service: service.map(|service| service.to_string()),
+        sni_routes: sni_routes.iter().map(sni_route).collect(),
+        certificates: listener.tls.iter().flat_map(|tls| &tls.certificates).map(certificate).collect(),
+        tls: listener.tls.as_ref().map(tls),
+        http2: speaks_http.then(|| http2(listener.http2)),
+        https_redirect: listener.https_redirect.is_some(),
+        https_redirect_port: listener.https_redirect.map_or(default.https_redirect_port, i64::from),
         header_timeout: Time(listener.header_timeout),
         idle_timeout: Time(listener.idle_timeout),
         max_header_bytes: Size(listener.max_header_bytes as u64),
         max_header_fields: count(listener.max_header_fields),
         proxy_protocol: listener.proxy_protocol,
+    }
+}
+
+fn certificate(certificate: &checked::Certificate) -> raw::Certificate {
+    raw::Certificate {
+        chain: path(&certificate.chain),
+        key: path(&certificate.key),
+        ocsp: certificate.ocsp.as_deref().map(path),
+    }
+}
+
+fn tls(tls: &checked::ListenerTls) -> raw::ListenerTls {
+    let default = raw::ListenerTls::default();
+    let clients = tls.clients.as_ref();
+    raw::ListenerTls {
+        min_version: match tls.min_version {
+            checked::TlsVersion::V1_2 => raw::TlsVersion::V1_2,
+            checked::TlsVersion::V1_3 => raw::TlsVersion::V1_3,
+        },
+        client_certificates: match clients.map(|clients| clients.required) {
+            None => raw::ClientCertificates::Off,
+            Some(false) => raw::ClientCertificates::Optional,
+            Some(true) => raw::ClientCertificates::Required,
+        },
+        client_ca: clients.map(|clients| path(&clients.ca)),
+        client_subject_header: clients
+            .map_or(default.client_subject_header, |clients| clients.subject_header.clone()),
+        handshake_timeout: Time(tls.handshake_timeout),
+        max_handshakes: count(tls.max_handshakes),
+        session_tickets: tls.session_tickets,
+        hsts_max_age: tls.hsts.map_or(default.hsts_max_age, |hsts| Time(hsts.max_age)),
+        hsts_include_subdomains: tls.hsts.is_some_and(|hsts| hsts.include_subdomains),
+    }
+}
+
+fn http2(http2: Option<checked::Http2>) -> raw::Http2 {
+    match http2 {
+        None => raw::Http2 { enabled: false, ..raw::Http2::default() },
+        Some(http2) => raw::Http2 {
+            enabled: true,
+            max_concurrent_streams: i64::from(http2.max_concurrent_streams),
+            max_resets_per_second: i64::from(http2.max_resets_per_second),
+        },
     }
 }
 
@@ -130,6 +182,14 @@ fn service(service: &Service) -> raw::Service {
         },
         load_balancer: raw::LoadBalancer { policy: policy(service.policy) },
         nodes: service.nodes.iter().map(node).collect(),
+        tls: service.tls.is_some(),
+        upstream_tls: service.tls.as_ref().map(upstream_tls),
+        http2: service.http2,
+        send_proxy_protocol: match service.send_proxy_protocol {
+            None => raw::SendProxyProtocol::Off,
+            Some(ProxyVersion::V1) => raw::SendProxyProtocol::V1,
+            Some(ProxyVersion::V2) => raw::SendProxyProtocol::V2,
+        },
         health_check: service.health_check.as_ref().map(health_check),
         timeouts: raw::Timeouts {
             connect: Time(service.timeouts.connect),
@@ -203,6 +263,18 @@ fn node(node: &Node) -> raw::ServiceNode {
     }
 }
 
+fn upstream_tls(tls: &UpstreamTls) -> raw::UpstreamTls {
+    raw::UpstreamTls {
+        ca: tls.ca.as_deref().map(path),
+        server_name: tls.server_name.clone(),
+        certificate: tls
+            .certificate
+            .as_ref()
+            .map(|it| raw::ClientCertificate { chain: path(&it.chain), key: path(&it.key) }),
+        danger_accept_any_certificate: tls.accept_any_certificate,
+    }
+}
+
 fn health_check(check: &HealthCheck) -> raw::HealthCheck {
     let written = raw::HealthCheck {
         interval: Time(check.interval),
@@ -218,6 +290,12 @@ fn health_check(check: &HealthCheck) -> raw::HealthCheck {
             path: Some(path.clone()),
             host: host.clone(),
             expect_status: expect_status.iter().map(|status| i64::from(*status)).collect(),
+            ..written
+        },
+        HealthCheckKind::Grpc { service, host } => raw::HealthCheck {
+            kind: raw::HealthCheckKind::Grpc,
+            grpc_service: service.clone(),
+            host: host.clone(),
             ..written
         },
     }
@@ -239,6 +317,8 @@ fn limits(limits: &Limits) -> raw::Limits {
             LimitScope::Process => raw::Scope::Process,
             LimitScope::Cluster => raw::Scope::Cluster,
         },
+        max_connections: limits.max_connections.map_or(0, count),
+        max_connections_per_client_ip: limits.max_connections_per_client_ip.map_or(0, count),
     }
 }
 
@@ -271,6 +351,10 @@ fn tenant(tenant: &Tenant) -> raw::Tenant {
 /// Counts here came from an i64 within bounds.
 fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn path(path: &std::path::Path) -> String {
+    path.display().to_string()
 }
 
 fn texts<T: ToString>(values: &[T]) -> Vec<String> {

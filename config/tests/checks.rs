@@ -42,7 +42,7 @@ fn listeners() {
         ),
         (
             &listener("certificates = [{ chain = \"a\", key = \"b\" }]"),
-            "listeners[0].certificates: are for protocol = \"https\" alone",
+            "listeners[0].certificates: are for protocol = \"https\" and \"tcp\" alone",
         ),
         (
             &listener("protocol = \"https\"\ncertificates = [{ chain = \"a\" }]"),
@@ -498,7 +498,7 @@ fn health_checks() {
         (&check("healthy_after = 0"), "services[0].health_check.healthy_after = 0: must be 1 to 1000"),
         (
             &check("kind = \"htp\""),
-            r#"services[0].health_check.kind = "htp": must be one of "tcp", "http"; did you mean "http"?"#,
+            r#"services[0].health_check.kind = "htp": must be one of "tcp", "http", "grpc"; did you mean "http"?"#,
         ),
     ]);
     accepted(&[&check("interval = \"1s\"\ntimeout = \"1s\""), &check("kind = \"http\"\npath = \"/?a=b\"")]);
@@ -910,4 +910,87 @@ fn accepted(texts: &[&str]) {
 #[track_caller]
 fn loaded(text: &str) -> Gateway {
     parse_toml(text, "gateway.toml").unwrap_or_else(|report| panic!("{text}\n{report}"))
+}
+
+#[test]
+fn tls_with_clients() {
+    let pair = "certificates = [{ chain = \"a\", key = \"b\" }]";
+    let tls = |keys: &str| listener(&format!("protocol = \"https\"\n{pair}\n[listeners.tls]\n{keys}"));
+    refused(&[
+        (
+            &listener("[listeners.tls]\nmin_version = \"1.3\""),
+            "listeners[0].tls: is for protocol = \"https\" and \"tcp\" alone",
+        ),
+        (
+            &format!(
+                "{}\n[[services]]\nname = \"db\"",
+                listener("protocol = \"tcp\"\nservice = \"db\"\n[listeners.tls]\nmin_version = \"1.3\"")
+            ),
+            "listeners[0].tls: needs certificates, of which this listener has none",
+        ),
+        (
+            &tls("min_version = \"1.1\""),
+            "listeners[0].tls.min_version = \"1.1\": must be one of \"1.2\", \"1.3\"",
+        ),
+        (&tls("client_certificates = \"required\""), "listeners[0].tls.client_ca: is missing"),
+        (&tls("client_ca = \"ca.pem\""), "listeners[0].tls.client_ca"),
+        (
+            &tls(
+                "client_certificates = \"optional\"\nclient_ca = \"c\"\nclient_subject_header = \"connection\"",
+            ),
+            "listeners[0].tls.client_subject_header = \"connection\"",
+        ),
+        (
+            &tls("client_certificates = \"optional\"\nclient_ca = \"c\"\nclient_subject_header = \"a b\""),
+            "listeners[0].tls.client_subject_header = \"a b\"",
+        ),
+        (
+            &tls("handshake_timeout = \"0s\""),
+            "listeners[0].tls.handshake_timeout = \"0s\": must be 1ms to 1d",
+        ),
+        (&tls("max_handshakes = 0"), "listeners[0].tls.max_handshakes = 0: must be 1 to 10000000"),
+        (&tls("hsts_max_age = \"731d\""), "listeners[0].tls.hsts_max_age = \"731d\": must be 0s to 730d"),
+        (
+            &tls("hsts_include_subdomains = true"),
+            "listeners[0].tls.hsts_include_subdomains = true: needs hsts_max_age",
+        ),
+    ]);
+}
+
+#[test]
+fn http2_redirects_and_names_of_tls_connections() {
+    let tcp = |keys: &str| {
+        format!("{}\n[[services]]\nname = \"db\"", listener(&format!("protocol = \"tcp\"\n{keys}")))
+    };
+    refused(&[
+        (
+            &tcp("service = \"db\"\nhttp2 = {}"),
+            "listeners[0].http2: is for protocol = \"http\" and \"https\" alone",
+        ),
+        (
+            &listener("http2 = { max_concurrent_streams = 1001 }"),
+            "listeners[0].http2.max_concurrent_streams = 1001: must be 1 to 1000",
+        ),
+        (
+            &listener("http2 = { max_resets_per_second = 0 }"),
+            "listeners[0].http2.max_resets_per_second = 0: must be 1 to 1000000",
+        ),
+        (
+            &tcp("service = \"db\"\nhttps_redirect = true"),
+            "listeners[0].https_redirect = true: is for protocol = \"http\" alone",
+        ),
+        (
+            &listener("https_redirect = true\nhttps_redirect_port = 0"),
+            "listeners[0].https_redirect_port = 0: must be 1 to 65535",
+        ),
+        (&tcp(""), "listeners[0].service: is missing"),
+        (
+            &tcp("sni_routes = [{ hosts = [], service = \"db\" }]"),
+            "listeners[0].sni_routes[0].hosts: must have at least one name",
+        ),
+        (
+            &tcp("sni_routes = [{ hosts = [\"10.0.0.1\"], service = \"db\" }]"),
+            "listeners[0].sni_routes[0].hosts[0] = \"10.0.0.1\": is an IP address",
+        ),
+    ]);
 }

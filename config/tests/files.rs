@@ -27,9 +27,8 @@ fn paths_are_taken_from_the_folder_of_the_file() {
     );
     let gateway = load(&file).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(gateway.server.access_log.path, AccessLogPath::File(folder.0.join("access.log")));
-    let ListenerProtocol::Https { certificates } = &gateway.listeners[0].protocol else {
-        panic!("not https")
-    };
+    assert_eq!(gateway.listeners[0].protocol, ListenerProtocol::Https);
+    let certificates = &gateway.listeners[0].tls.as_ref().unwrap().certificates;
     assert_eq!(certificates[0].chain, folder.0.join("site.pem"));
 }
 

@@ -17,6 +17,7 @@ use crate::net::{Accepted, Listener, Socket};
 use crate::shard::{Gauges, ListenerState, OpenConnection, Shard};
 use crate::stream::Stream;
 use crate::tcp;
+use crate::tls::accept as tls;
 
 /// At most one warning in so long for each listener.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
@@ -42,9 +43,9 @@ pub async fn accept(shard: Rc<Shard>, listener: Rc<Listener>, state: Rc<Listener
             Accepted::Connection(fd) => {
                 // A peer that is gone already has no address.
                 let Some(peer) = peer_of(&fd) else { continue };
-                let stream = Stream::Plain(Socket::adopt(&shard.net, fd));
+                let socket = Socket::adopt(&shard.net, fd);
                 let open = Gauges::connection(&shard);
-                glommio::spawn_local(connection(shard.clone(), stream, state.clone(), peer, open)).detach();
+                glommio::spawn_local(connection(shard.clone(), socket, state.clone(), peer, open)).detach();
                 shard.net.hurry();
             }
             Accepted::Paused(error) => {
@@ -59,34 +60,49 @@ pub async fn accept(shard: Rc<Shard>, listener: Rc<Listener>, state: Rc<Listener
 
 async fn connection(
     shard: Rc<Shard>,
-    stream: Stream,
+    socket: Socket,
     listener: Rc<ListenerState>,
     peer: SocketAddr,
     open: OpenConnection,
 ) {
-    let config = listener.config();
-    let served = match &config.protocol {
-        ListenerProtocol::Tcp { service } => {
-            // In memory of its own, so that HTTP connections do not pay for its size.
-            let served = Box::pin(tcp::serve(shard.clone(), stream, service.clone(), peer));
-            AssertUnwindSafe(served).catch_unwind().await
-        }
-        ListenerProtocol::Http | ListenerProtocol::Https { .. } => {
-            drop(config);
-            let served = http(shard.clone(), stream, listener, peer);
-            AssertUnwindSafe(served).catch_unwind().await
-        }
-    };
-    if served.is_err() {
+    let served = serve(shard.clone(), socket, listener, peer);
+    if AssertUnwindSafe(served).catch_unwind().await.is_err() {
         shard.counters.panicked();
     }
     drop(open);
 }
 
+/// The stages before the first request, then whatever the listener speaks.
+async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>, peer: SocketAddr) {
+    let config = listener.config();
+    let (https, mut subject) = (config.tls.is_some(), None);
+    let stream = if https {
+        // In memory of its own, as all that is rare: those that stay do not pay for its size.
+        let Some(accepted) = Box::pin(tls::accept(&shard, &listener, socket, peer, None)).await else {
+            return;
+        };
+        subject = accepted.subject;
+        Stream::Tls(Box::new(accepted.stream))
+    } else {
+        Stream::Plain(socket)
+    };
+    match &config.protocol {
+        ListenerProtocol::Tcp { service, .. } => {
+            let Some(service) = service.clone() else { return };
+            drop(config);
+            Box::pin(tcp::serve(shard, stream, service, peer)).await;
+        }
+        ListenerProtocol::Http | ListenerProtocol::Https => {
+            drop(config);
+            let origin = Origin { peer: peer.ip(), https, subject };
+            http(shard, stream, listener, origin).await;
+        }
+    }
+}
+
 /// HTTP of whatever version the client speaks.
-async fn http(shard: Rc<Shard>, stream: Stream, listener: Rc<ListenerState>, peer: SocketAddr) {
-    let origin = Origin { peer: peer.ip(), https: false };
-    if let Some(inbox) = h1::serve(&shard, &stream, &listener, origin).await {
+async fn http(shard: Rc<Shard>, stream: Stream, listener: Rc<ListenerState>, origin: Origin) {
+    if let Some(inbox) = h1::serve(&shard, &stream, &listener, origin.clone()).await {
         Box::pin(h2::serve(shard, stream, listener, origin, inbox.into_chunk())).await;
     }
 }

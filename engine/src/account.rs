@@ -303,6 +303,63 @@ fn add_all(to: &mut [u64], from: &[u64]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
 }
 
+/// What came of a TLS handshake with a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Handshake {
+    /// Done, TLS 1.2.
+    Full12,
+    /// Done by resumption, TLS 1.2.
+    Resumed12,
+    /// Done, TLS 1.3.
+    Full13,
+    /// Done by resumption, TLS 1.3.
+    Resumed13,
+    /// The client does not speak the protocol, or its certificate is not accepted, or it does not accept ours.
+    Refused,
+    /// The client went away.
+    Gone,
+    /// It took too long.
+    Timeout,
+    /// Too many were under way.
+    Limited,
+    /// The client spoke HTTP in clear.
+    Clear,
+}
+
+/// How many [`Handshake`]s there are.
+pub const HANDSHAKES: usize = Handshake::Clear as usize + 1;
+
+impl Handshake {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; HANDSHAKES] = [
+        Self::Full12,
+        Self::Resumed12,
+        Self::Full13,
+        Self::Resumed13,
+        Self::Refused,
+        Self::Gone,
+        Self::Timeout,
+        Self::Limited,
+        Self::Clear,
+    ];
+
+    /// The labels in metrics: result, version, whether it was resumed.
+    pub fn labels(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Full12 => ("done", "1.2", "no"),
+            Self::Resumed12 => ("done", "1.2", "yes"),
+            Self::Full13 => ("done", "1.3", "no"),
+            Self::Resumed13 => ("done", "1.3", "yes"),
+            Self::Refused => ("refused", "", ""),
+            Self::Gone => ("client_gone", "", ""),
+            Self::Timeout => ("timeout", "", ""),
+            Self::Limited => ("limited", "", ""),
+            Self::Clear => ("in_clear", "", ""),
+        }
+    }
+}
+
 /// The shard's own state, as gauges and counters since the last delta.
 #[derive(Debug, Clone, Default)]
 pub struct ShardCounters {
@@ -332,6 +389,10 @@ pub struct ShardCounters {
     pub buffers: u64,
     /// Of those, lent to connections now.
     pub buffers_lent: u64,
+    /// TLS handshakes with clients under way now.
+    pub handshakes_under_way: u64,
+    /// Those that ended since the last delta, by [`Handshake`].
+    pub handshakes: [u64; HANDSHAKES],
 }
 
 /// What one shard counted since its last delta.
@@ -347,6 +408,13 @@ pub struct Delta {
     pub tenants: Vec<(Arc<str>, Counters)>,
     /// The shard itself.
     pub shard: ShardCounters,
+}
+
+impl ShardCounters {
+    /// Adds what came of handshakes.
+    pub fn add_handshakes(&mut self, handshakes: &[u64; HANDSHAKES]) {
+        add_all(&mut self.handshakes, handshakes);
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | io_uring, kernel, memlock | [`crate::net::probe`] |
 //! | CPUs | `server.cpus` must be allowed; else the first `server.shards` of those allowed ([`choose_seats`]) |
+//! | certificates | read; what is wrong with any is an error ([`certificates`]) |
 //! | file descriptors | the soft limit is raised to the hard one; too few for `max_connections` is a warning |
 //! | listeners | one SO_REUSEPORT socket a shard; a port that somebody else holds is an error ([`listeners`]) |
 //! | ops address | bound now, served by the control thread |
@@ -22,11 +23,13 @@ use coregate_config::checked::{Gateway, Server};
 use tracing::{info, warn};
 
 use crate::access_log;
+use crate::control::certificates;
 use crate::control::flow::writer;
 use crate::control::listeners::{self, OpenError, OpenListener};
 use crate::control::reload::Watch;
 use crate::net::StartError;
 use crate::shard::{self, ShardSeed};
+use crate::tls::listeners::TlsListeners;
 use crate::unbuilt;
 
 /// Starts a shard's thread: [`crate::shard::spawn`], or a stand-in in tests.
@@ -46,6 +49,8 @@ pub struct Boot {
     pub ops: Option<TcpListener>,
     /// The access log's thread, if there is a log.
     pub access_log: Option<access_log::Writer>,
+    /// What was read of the listeners' certificates.
+    pub certificates: certificates::Read,
     /// Starts a shard.
     pub spawn_shard: SpawnShard,
 }
@@ -75,6 +80,8 @@ pub enum BootError {
         /// What is wrong with it and what would be right.
         why: String,
     },
+    /// Everything that is wrong with certificates.
+    Certificates(Vec<String>),
     /// The access log could not be opened.
     AccessLog(access_log::OpenError),
     /// The configuration asks for things that this build does not do.
@@ -89,7 +96,7 @@ impl fmt::Display for BootError {
             Self::Listener(error) => error.fmt(f),
             Self::Ops { address, why } => write!(f, "server.ops_address = \"{address}\": {why}"),
             Self::AccessLog(error) => error.fmt(f),
-            Self::Unbuilt(what) => f.write_str(&what.join("\n")),
+            Self::Unbuilt(what) | Self::Certificates(what) => f.write_str(&what.join("\n")),
         }
     }
 }
@@ -106,6 +113,8 @@ pub fn prepare(gateway: Gateway, source: Source) -> Result<Boot, BootError> {
     if !unfit.is_empty() {
         return Err(BootError::Unbuilt(unfit));
     }
+    let certificates =
+        certificates::read_anew(&gateway, &TlsListeners::default()).map_err(BootError::Certificates)?;
     crate::net::probe().map_err(BootError::Machine)?;
     let seats = choose_seats(&gateway.server, &allowed_cpus()).map_err(BootError::Cpus)?;
     raise_descriptor_limit(gateway.server.max_connections);
@@ -114,7 +123,8 @@ pub fn prepare(gateway: Gateway, source: Source) -> Result<Boot, BootError> {
     let listeners = listeners::open_all(enabled, seats.len(), &[]).map_err(BootError::Listener)?;
     let access_log = access_log::Writer::start(&gateway.server.access_log, seats.len());
     let access_log = access_log.map_err(BootError::AccessLog)?;
-    Ok(Boot { gateway, source, seats, listeners, ops, access_log, spawn_shard: Box::new(shard::spawn) })
+    let spawn_shard = Box::new(shard::spawn);
+    Ok(Boot { gateway, source, seats, listeners, ops, access_log, certificates, spawn_shard })
 }
 
 /// The CPUs that this process may use, ascending.

@@ -18,10 +18,12 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coregate::boot::{self, Source};
+use coregate::control::certificates;
 use coregate::control::flow::writer;
 use coregate::control::reload::Watch;
 use coregate::demo::{self, Origin};
 use coregate::metrics::{COMMIT, VERSION};
+use coregate::tls::listeners::TlsListeners;
 use coregate::{control, net};
 use coregate_config::checked::Gateway;
 use tracing_subscriber::EnvFilter;
@@ -145,6 +147,16 @@ fn check(config: &Path) -> ExitCode {
             if !unfit.is_empty() {
                 unfit.iter().for_each(|why| println!("{}: {why}", config.display()));
                 return ExitCode::FAILURE;
+            }
+            let read = match certificates::read_anew(&gateway, &TlsListeners::default()) {
+                Ok(read) => read,
+                Err(problems) => {
+                    problems.iter().for_each(|why| println!("{}: {why}", config.display()));
+                    return ExitCode::FAILURE;
+                }
+            };
+            for warning in certificates::warnings_of(&read.listeners) {
+                println!("{}: warning: {warning}", config.display());
             }
             println!("ok: {}", summary(&gateway));
             ExitCode::SUCCESS

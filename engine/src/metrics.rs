@@ -136,6 +136,13 @@ families! {
     SHARD_BUFFERS_LENT Gauge "coregate_shard_buffers_lent" "Receive buffers of a shard that hold unread bytes.";
     SHARD_BUFFERS_EXHAUSTED Counter "coregate_shard_buffers_exhausted_total"
         "Times that a shard's receive buffers ran out.";
+    TLS_HANDSHAKES Counter "coregate_tls_handshakes_total"
+        "TLS handshakes with clients by result; those that were done by version and by whether a session was resumed.";
+    TLS_HANDSHAKES_UNDER_WAY Gauge "coregate_tls_handshakes_under_way" "TLS handshakes with clients that are under way.";
+    TLS_CERTIFICATE_EXPIRY Gauge "coregate_tls_certificate_expiry_timestamp_seconds"
+        "When a listener's certificate expires, as a Unix time; certificate is its number in the configuration.";
+    TLS_RELOADS Counter "coregate_tls_certificate_reloads_total"
+        "Readings of certificate files that had changed by result; refused: some were bad, and the old ones stay.";
     REDIS_UP Gauge "coregate_redis_up" "1 while Redis takes what it is sent; absent without a Redis.";
     REDIS_CONNECTIONS Counter "coregate_redis_connections_total" "Connections to Redis that were made.";
     FLOW_FLUSHES Counter "coregate_flow_flushes_total" "Attempts to write flow counters to Redis by result.";

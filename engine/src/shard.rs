@@ -30,14 +30,16 @@ use crate::accept;
 use crate::access_log::{self, AccessLog};
 use crate::account::{Delta, Ending};
 use crate::clock::{self, DayClock, HttpDate};
+use crate::control::shards::share;
 use crate::control::snapshot::Snapshot;
 use crate::limit::Day;
 use crate::message::{FromShard, NodesChanged, ToShard};
 use crate::net::{self, Net};
 use crate::pool::Pools;
 use crate::request_id::RequestIds;
+use crate::tls::listeners::TlsListener;
 use counted::Counted;
-pub use gauges::{Gauges, OpenConnection};
+pub use gauges::{Gauges, OpenConnection, OpenHandshake};
 pub use leases::{Leases, Lent};
 pub use subjects::{ServiceState, TenantState};
 
@@ -126,6 +128,9 @@ pub struct Live {
 /// One listener's state on a shard. Its connections keep it, so it does not keep the socket open.
 pub struct ListenerState {
     config: RefCell<Rc<Listener>>,
+    tls: RefCell<Option<Arc<TlsListener>>>,
+    /// TLS handshakes under way.
+    handshakes: Cell<usize>,
 }
 
 /// A listener that takes connections.
@@ -138,6 +143,17 @@ impl ListenerState {
     /// Its settings as they are now.
     pub fn config(&self) -> Rc<Listener> {
         self.config.borrow().clone()
+    }
+
+    /// What its TLS needs as it is now, if it has certificates.
+    pub fn tls(&self) -> Option<Arc<TlsListener>> {
+        self.tls.borrow().clone()
+    }
+
+    /// Counts a handshake for as long as what is returned lives; `None` if the shard's part of `max` is under way.
+    pub fn begin_handshake(self: &Rc<Self>, shard: &Rc<Shard>, max: usize) -> Option<OpenHandshake> {
+        let may_have = share(max, shard.index, shard.shards);
+        (self.handshakes.get() < may_have).then(|| OpenHandshake::new(shard, self))
     }
 }
 
@@ -359,16 +375,22 @@ impl Shard {
         let mut old = self.listeners.take();
         for config in snapshot.gateway.listeners.iter().filter(|listener| listener.enabled) {
             let config = Rc::new(config.clone());
+            let tls = snapshot.tls.get(&config.name).cloned();
             // A socket that was opened anew replaces one of the same name (its address has changed).
             if let Some(fd) = opened.remove(&config.name) {
                 let socket = Rc::new(net::Listener::adopt(&self.net, fd));
-                let state = Rc::new(ListenerState { config: RefCell::new(config.clone()) });
+                let state = Rc::new(ListenerState {
+                    config: RefCell::new(config.clone()),
+                    tls: RefCell::new(tls),
+                    handshakes: Cell::new(0),
+                });
                 glommio::spawn_local(accept::accept(self.clone(), socket.clone(), state.clone())).detach();
                 if let Some(replaced) = kept.insert(config.name.clone(), OpenListener { state, socket }) {
                     replaced.socket.stop();
                 }
             } else if let Some(open) = old.remove(&config.name) {
                 open.state.config.replace(config.clone());
+                open.state.tls.replace(tls);
                 kept.insert(config.name.clone(), open);
             }
         }

@@ -90,13 +90,21 @@ fn field_name(
     at: &At,
     problems: &mut Problems,
 ) -> Option<String> {
+    let lower = free_field_name(name, at, problems)?;
+    if lower == "host" && (direction == Direction::Response || action != "set") {
+        problems.add(at, "can only be set, and only in requests: every request has exactly one");
+        return None;
+    }
+    Some(lower)
+}
+
+/// The name of a field that is not the gateway's own, in lower case.
+pub fn free_field_name(name: &str, at: &At, problems: &mut Problems) -> Option<String> {
     let lower = name.to_ascii_lowercase();
     let wrong = if !is_token(name) || name.len() > HEADER_NAME_BYTES_MAX {
         "must be a header name: letters, digits and !#$%&'*+-.^_`|~, without colon and spaces"
     } else if GATEWAY_FIELDS.contains(&lower.as_str()) {
         "belongs to the connection or to the framing of messages, which the gateway makes itself"
-    } else if lower == "host" && (direction == Direction::Response || action != "set") {
-        "can only be set, and only in requests: every request has exactly one"
     } else {
         return Some(lower);
     };

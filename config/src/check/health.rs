@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::headers::host_value;
 use super::values::{count_is_sane, integer, time, time_within};
 use crate::checked::{HealthCheck, HealthCheckKind};
-use crate::limits::{HEALTH_INTERVAL_MIN, HEALTH_STREAK_MAX, PATH_BYTES_MAX, STATUSES_MAX, TIME_MAX};
+use crate::limits::{
+    GRPC_SERVICE_BYTES_MAX, HEALTH_INTERVAL_MIN, HEALTH_STREAK_MAX, PATH_BYTES_MAX, STATUSES_MAX, TIME_MAX,
+};
 use crate::path::At;
 use crate::raw;
 use crate::report::Problems;
@@ -43,19 +45,10 @@ fn kind(raw: &raw::HealthCheck, at: &At, problems: &mut Problems) -> Option<Heal
         None => Some(None),
     };
     let expect_status = statuses(&raw.expect_status, &at.key("expect_status"), problems);
+    let grpc_service = grpc_service(&raw.grpc_service, &at.key("grpc_service"), problems);
+    keys_fit_the_kind(raw, at, problems);
     match raw.kind {
-        raw::HealthCheckKind::Tcp => {
-            let is_known = !problems.is_unread(&at.key("kind"));
-            let given = [
-                ("path", raw.path.is_some()),
-                ("host", raw.host.is_some()),
-                ("expect_status", !raw.expect_status.is_empty()),
-            ];
-            for (key, _) in given.iter().filter(|(_, given)| *given && is_known) {
-                problems.add(&at.key(key), "is for kind = \"http\" alone, and kind is \"tcp\"");
-            }
-            Some(HealthCheckKind::Tcp)
-        }
+        raw::HealthCheckKind::Tcp => Some(HealthCheckKind::Tcp),
         raw::HealthCheckKind::Http => {
             if path.is_none() {
                 problems.add(
@@ -65,7 +58,42 @@ fn kind(raw: &raw::HealthCheck, at: &At, problems: &mut Problems) -> Option<Heal
             }
             Some(HealthCheckKind::Http { path: path??, host: host?, expect_status: expect_status? })
         }
+        raw::HealthCheckKind::Grpc => Some(HealthCheckKind::Grpc { service: grpc_service?, host: host? }),
     }
+}
+
+fn keys_fit_the_kind(raw: &raw::HealthCheck, at: &At, problems: &mut Problems) {
+    use raw::HealthCheckKind::{Grpc, Http, Tcp};
+    if problems.is_unread(&at.key("kind")) {
+        return;
+    }
+    let given = [
+        ("path", raw.path.is_some() && raw.kind != Http, "kind = \"http\" alone"),
+        ("host", raw.host.is_some() && raw.kind == Tcp, "kind = \"http\" and \"grpc\" alone"),
+        ("expect_status", !raw.expect_status.is_empty() && raw.kind != Http, "kind = \"http\" alone"),
+        ("grpc_service", !raw.grpc_service.is_empty() && raw.kind != Grpc, "kind = \"grpc\" alone"),
+    ];
+    let kind = match raw.kind {
+        Tcp => "tcp",
+        Http => "http",
+        Grpc => "grpc",
+    };
+    for (key, _, of) in given.iter().filter(|(_, misplaced, _)| *misplaced) {
+        problems.add(&at.key(key), format!("is for {of}, and kind is {kind:?}"));
+    }
+}
+
+fn grpc_service(name: &str, at: &At, problems: &mut Problems) -> Option<String> {
+    if name.len() > GRPC_SERVICE_BYTES_MAX || !name.bytes().all(|b| b.is_ascii_graphic()) {
+        problems.add(
+            at,
+            format!(
+                "must be the full name of a service, up to {GRPC_SERVICE_BYTES_MAX} visible ASCII characters"
+            ),
+        );
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 fn request_path(path: &str, at: &At, problems: &mut Problems) -> Option<String> {

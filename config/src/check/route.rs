@@ -58,7 +58,8 @@ fn hosts(raw: &[String], at: &At, problems: &mut Problems) -> Option<Vec<HostPat
     (hosts.len() == raw.len()).then_some(hosts)
 }
 
-fn host(text: &str) -> Result<HostPattern, String> {
+/// A host as a route names it.
+pub fn host(text: &str) -> Result<HostPattern, String> {
     if text == "*" {
         return Err("is no host: for any host leave the list empty".to_owned());
     }

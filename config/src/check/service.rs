@@ -1,5 +1,6 @@
 //! `[[services]]`
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,16 +9,17 @@ use super::health::health_check;
 use super::node::nodes;
 use super::rate::{mode, rate};
 use super::route::{Claims, routes};
-use super::unique;
+use super::upstream_tls::upstream_tls;
 use super::values::{connections, count_is_sane, name, networks, size, text, time};
-use crate::checked::{Access, LimitScope, Limits, Policy, Pool, Route, Service, Timeouts};
+use super::{Files, unique};
+use crate::checked::{Access, LimitScope, Limits, Policy, Pool, ProxyVersion, Route, Service, Timeouts};
 use crate::limits::{BODY_BYTES_MAX, DESCRIPTION_BYTES_MAX, SERVICES_MAX};
 use crate::path::At;
 use crate::raw;
 use crate::report::Problems;
 
 /// All services, and that no two enabled ones claim the same requests.
-pub fn services(raw: &raw::Gateway, at: &At, problems: &mut Problems) -> Option<Vec<Service>> {
+pub fn services(raw: &raw::Gateway, files: Files, at: &At, problems: &mut Problems) -> Option<Vec<Service>> {
     if !count_is_sane(raw.services.len(), SERVICES_MAX, at, problems) {
         return None;
     }
@@ -27,8 +29,9 @@ pub fn services(raw: &raw::Gateway, at: &At, problems: &mut Problems) -> Option<
     for (index, one) in raw.services.iter().enumerate() {
         let at = at.index(index);
         all_routes.push(routes(&one.routes, &at.key("routes"), problems));
-        services.push(service(one, &at, problems));
+        services.push(service(one, files, &at, problems));
     }
+    what_tcp_alone_has(raw, at, problems);
     let mut claims = Claims::default();
     for (service, routes) in all_routes.iter().enumerate() {
         if raw.services.get(service).is_some_and(|service| service.enabled) {
@@ -46,11 +49,12 @@ pub fn services(raw: &raw::Gateway, at: &At, problems: &mut Problems) -> Option<
 }
 
 /// A service, as yet without its routes.
-fn service(raw: &raw::Service, at: &At, problems: &mut Problems) -> Option<Service> {
+fn service(raw: &raw::Service, files: Files, at: &At, problems: &mut Problems) -> Option<Service> {
     let named = name(&raw.name, &at.key("name"), problems);
     let description = text(&raw.description, DESCRIPTION_BYTES_MAX, &at.key("description"), problems);
     let headers = headers(&raw.headers, &at.key("headers"), problems);
     let nodes = nodes(&raw.nodes, &at.key("nodes"), problems);
+    let tls = upstream_tls(raw, files, at, problems);
     let health_check = match &raw.health_check {
         Some(raw) => health_check(raw, &at.key("health_check"), problems).map(Some),
         None => Some(None),
@@ -71,6 +75,13 @@ fn service(raw: &raw::Service, at: &At, problems: &mut Problems) -> Option<Servi
         headers: headers?,
         policy: policy(raw.load_balancer.policy),
         nodes: nodes?,
+        tls: tls?,
+        http2: raw.http2,
+        send_proxy_protocol: match raw.send_proxy_protocol {
+            raw::SendProxyProtocol::Off => None,
+            raw::SendProxyProtocol::V1 => Some(ProxyVersion::V1),
+            raw::SendProxyProtocol::V2 => Some(ProxyVersion::V2),
+        },
         health_check: health_check?,
         timeouts: timeouts?,
         pool: pool?,
@@ -78,6 +89,46 @@ fn service(raw: &raw::Service, at: &At, problems: &mut Problems) -> Option<Servi
         limits: limits?,
         access: access?,
     })
+}
+
+/// Keys of a service that only TCP connections obey.
+fn what_tcp_alone_has(raw: &raw::Gateway, at: &At, problems: &mut Problems) {
+    if problems.is_unread(&At::root().key("listeners")) {
+        return;
+    }
+    let mut behind_tcp = HashSet::new();
+    for listener in &raw.listeners {
+        behind_tcp.extend(listener.service.as_deref());
+        behind_tcp.extend(listener.sni_routes.iter().map(|route| &*route.service));
+    }
+    for (index, service) in raw.services.iter().enumerate() {
+        let at = at.index(index);
+        let is_behind_tcp = behind_tcp.contains(&*service.name);
+        let has_routes = !service.routes.is_empty();
+        if service.limits.max_connections_per_client_ip > 0 && !is_behind_tcp {
+            let message = if has_routes {
+                "is for services that a tcp listener uses; requests are limited by per_client_ip.requests_per_second"
+            } else {
+                "is for services that a tcp listener uses, and none uses this one"
+            };
+            problems.add(&at.key("limits").key("max_connections_per_client_ip"), message);
+        }
+        if service.send_proxy_protocol != raw::SendProxyProtocol::Off && (has_routes || !is_behind_tcp) {
+            let message = if has_routes {
+                "is for services without routes: one connection to a node carries requests of many clients, which \
+                 X-Forwarded-For tells"
+            } else {
+                "is for services that a tcp listener uses, and none uses this one"
+            };
+            problems.add(&at.key("send_proxy_protocol"), message);
+        }
+        if service.http2 && !has_routes && is_behind_tcp {
+            problems.add(
+                &at.key("http2"),
+                "is for services with routes; a tcp listener passes bytes on as they are",
+            );
+        }
+    }
 }
 
 fn policy(raw: raw::Policy) -> Policy {
@@ -122,6 +173,12 @@ fn limits(raw: &raw::Limits, at: &At, problems: &mut Problems) -> Option<Limits>
         &at.key("per_client_ip"),
         problems,
     );
+    let at_most = |value: i64, key: &'static str, problems: &mut Problems| {
+        connections(value, 0, &at.key(key), problems).map(|count| (count > 0).then_some(count))
+    };
+    let max_connections = at_most(raw.max_connections, "max_connections", problems);
+    let max_connections_per_client_ip =
+        at_most(raw.max_connections_per_client_ip, "max_connections_per_client_ip", problems);
     let scope = match raw.scope {
         raw::Scope::Process => LimitScope::Process,
         raw::Scope::Cluster => LimitScope::Cluster,
@@ -132,6 +189,8 @@ fn limits(raw: &raw::Limits, at: &At, problems: &mut Problems) -> Option<Limits>
         per_client_ip: per_client_ip?,
         per_client_ip_mode: mode(raw.per_client_ip.mode),
         scope,
+        max_connections: max_connections?,
+        max_connections_per_client_ip: max_connections_per_client_ip?,
     })
 }
 

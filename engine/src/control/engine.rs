@@ -15,6 +15,7 @@ use coregate_config::checked::{Gateway, NodeAddress};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
+use super::certificates::{self, Certificates, Reread};
 use super::cluster_limits::ClusterLimits;
 use super::flow::Flow;
 use super::flow::calendar::{Calendar, Moment};
@@ -30,6 +31,7 @@ use crate::access_log;
 use crate::boot::{Boot, Source};
 use crate::clock;
 use crate::message::{FromShard, NodesChanged, ToShard};
+use crate::tls::listeners::TlsListeners;
 
 mod counters;
 
@@ -52,6 +54,8 @@ pub struct Engine {
     pub cluster_limits: Option<ClusterLimits>,
     /// How often the configuration was read again.
     pub reloads: Reloads,
+    /// The certificates' files.
+    pub certificates: Certificates,
     /// The access log's thread, if there is a log.
     pub access_log: Option<access_log::Writer>,
     /// The listeners whose sockets the shards have.
@@ -123,7 +127,7 @@ impl Engine {
         reports: &mpsc::Sender<FromShard>,
         events: mpsc::Sender<Event>,
     ) -> io::Result<(Self, Option<TcpListener>)> {
-        let Boot { gateway, source, seats, listeners, ops, access_log, spawn_shard } = boot;
+        let Boot { gateway, source, seats, listeners, ops, access_log, certificates, spawn_shard } = boot;
         let now = clock::read();
         let mut addresses = Addresses::default();
         addresses.retain(&gateway);
@@ -140,14 +144,10 @@ impl Engine {
         let mut flow = Flow::new(seats.len(), stats.interval, calendar, writer, moment);
         flow.retain(&gateway, moment);
         let gateway = Arc::new(gateway);
-        let snapshot = Arc::new(Snapshot::compile(
-            1,
-            gateway,
-            &addresses,
-            |_, _| true,
-            Process { shards: seats.len(), now },
-            None,
-        ));
+        let process = Process { shards: seats.len(), now };
+        let snapshot = Snapshot::compile(1, gateway, &addresses, |_, _| true, process, None);
+        let snapshot = Arc::new(Snapshot { tls: certificates.listeners, ..snapshot });
+        certificates::log_warnings(&snapshot.tls);
         if let Some(limits) = &cluster_limits {
             limits.apply(&snapshot);
         }
@@ -168,12 +168,15 @@ impl Engine {
             Source::File(watch) => Some(watch),
             Source::BuiltIn => None,
         };
+        let mut watched = Certificates::default();
+        watched.watch(certificates.watches);
         let engine = Self {
             snapshot,
             checker,
             flow,
             cluster_limits,
             reloads: Reloads::default(),
+            certificates: watched,
             access_log,
             listeners: held,
             shards,
@@ -229,9 +232,11 @@ impl Engine {
             Event::Resolved(answers) => {
                 self.looking_up = false;
                 if self.addresses.update(answers) && self.stopping.is_none() {
-                    self.apply(Arc::clone(&self.snapshot.gateway), Vec::new(), now);
+                    let (gateway, tls) = (self.snapshot.gateway.clone(), self.snapshot.tls.clone());
+                    self.apply(gateway, tls, Vec::new(), now);
                 }
             }
+            Event::CertificatesRead(read) => self.on_certificates_read(*read, now),
             Event::Checked(result) => self.on_checked(&result, now),
             Event::Written(written) => self.on_written(&written, now),
             Event::QuotasRead(read) => self.on_quotas_read(&read),
@@ -252,6 +257,34 @@ impl Engine {
         }
         if self.watch.as_mut().is_some_and(Watch::poll) {
             self.reload("the file has changed");
+        }
+        if self.certificates.poll() {
+            self.read_certificates();
+        }
+    }
+
+    fn read_certificates(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let Some(read) = self.certificates.begin(&self.snapshot.gateway, &self.snapshot.tls) else { return };
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            if let Ok(read) = tokio::task::spawn_blocking(read).await {
+                let _ = events.send(Event::CertificatesRead(Box::new(read))).await;
+            }
+        });
+    }
+
+    fn on_certificates_read(&mut self, read: Reread, now: Instant) {
+        let (tls, again) = self.certificates.end(read, &self.snapshot.gateway);
+        if let Some(tls) = tls
+            && self.stopping.is_none()
+        {
+            self.apply(Arc::clone(&self.snapshot.gateway), tls, Vec::new(), now);
+        }
+        if again {
+            self.read_certificates();
         }
     }
 
@@ -306,9 +339,10 @@ impl Engine {
         info!(file = %watch.path().display(), "{why}: reading the configuration again");
         let path = watch.path().to_owned();
         let known = self.addresses.names().into_iter().collect();
+        let before = self.snapshot.tls.clone();
         let events = self.events.clone();
         tokio::spawn(async move {
-            let loaded = Box::new(reload::load(path, known).await);
+            let loaded = Box::new(reload::load(path, known, before).await);
             let _ = events.send(Event::Loaded(loaded)).await;
         });
     }
@@ -399,7 +433,7 @@ impl Engine {
         if self.stopping.is_some() {
             return Err("the process is stopping".to_owned());
         }
-        let Loaded { gateway, answers } = loaded;
+        let Loaded { gateway, answers, certificates } = loaded;
         let held: Vec<SocketAddr> = self.listeners.iter().map(|held| held.bound).collect();
         let to_open = reload::to_open(&gateway, &self.listeners);
         let opened = listeners::open_all(to_open, self.shards.count(), &held).map_err(|error| {
@@ -416,25 +450,29 @@ impl Engine {
         self.addresses.retain(&gateway);
         self.addresses.update(answers);
         log_listeners(&opened);
-        self.apply(Arc::new(reload::keep_running_settings(&running, gateway)), opened, now);
+        certificates::log_warnings(&certificates.listeners);
+        self.certificates.watch(certificates.watches);
+        let gateway = Arc::new(reload::keep_running_settings(&running, gateway));
+        self.apply(gateway, certificates.listeners, opened, now);
         Ok(())
     }
 
-    fn apply(&mut self, gateway: Arc<Gateway>, opened: Vec<OpenListener>, now: Instant) {
+    fn apply(
+        &mut self,
+        gateway: Arc<Gateway>,
+        tls: Arc<TlsListeners>,
+        opened: Vec<OpenListener>,
+        now: Instant,
+    ) {
         self.checker.reconfigure(subjects(&gateway, &self.addresses), now);
         self.flow.retain(&gateway, Moment::read());
         let checker = &self.checker;
         let is_live = |service: &str, node| checker.is_live(service, node);
         let revision = self.snapshot.revision + 1;
         let process = Process { shards: self.shards.count(), now };
-        self.snapshot = Arc::new(Snapshot::compile(
-            revision,
-            gateway,
-            &self.addresses,
-            is_live,
-            process,
-            Some(&self.snapshot),
-        ));
+        let before = Some(&*self.snapshot);
+        let snapshot = Snapshot::compile(revision, gateway, &self.addresses, is_live, process, before);
+        self.snapshot = Arc::new(Snapshot { tls, ..snapshot });
         if let Some(limits) = &self.cluster_limits {
             limits.apply(&self.snapshot);
         }
@@ -476,7 +514,7 @@ fn describe(error: &LoadError) -> String {
             }
             report.to_string()
         }
-        LoadError::Unbuilt(what) => {
+        LoadError::Unbuilt(what) | LoadError::Certificates(what) => {
             what.iter().for_each(|line| error!("{line}"));
             what.join("\n")
         }

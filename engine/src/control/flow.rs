@@ -259,6 +259,8 @@ fn add_shard(totals: &mut ShardCounters, delta: &ShardCounters) {
         buffers_exhausted,
         buffers,
         buffers_lent,
+        handshakes_under_way,
+        handshakes,
     } = delta;
     totals.connections = *connections;
     totals.accepted += accepted;
@@ -273,6 +275,8 @@ fn add_shard(totals: &mut ShardCounters, delta: &ShardCounters) {
     totals.buffers_exhausted += buffers_exhausted;
     totals.buffers = *buffers;
     totals.buffers_lent = *buffers_lent;
+    totals.handshakes_under_way = *handshakes_under_way;
+    totals.add_handshakes(handshakes);
 }
 
 #[cfg(test)]

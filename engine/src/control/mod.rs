@@ -10,6 +10,7 @@
 //! | `engine.rs` | the state, and what each message does to it |
 //! | `shards.rs` | the links to the shards |
 //! | `snapshot.rs` | a configuration, compiled for the shards |
+//! | `certificates.rs` | listeners' certificates, and the changes of their files |
 //! | `reload.rs` | when the configuration is read again, and what of it can be taken over |
 //! | `listeners.rs` | listening sockets |
 //! | `resolve.rs` | node names |
@@ -24,6 +25,7 @@
 //! process at once, with 143 (SIGTERM) or 130 (SIGINT). SIGUSR1 reopens the access log's file. A shard thread that ends
 //! by itself aborts the process: its sockets would go on taking connections that nobody serves.
 
+pub mod certificates;
 pub mod cluster_limits;
 pub mod engine;
 pub mod flow;
@@ -52,6 +54,7 @@ use crate::boot::Boot;
 use crate::clock;
 use crate::limits::REPORTS_QUEUED_MAX;
 use crate::message::FromShard;
+use certificates::Reread;
 use engine::{Ending, Engine};
 use flow::calendar::Moment;
 use flow::writer::{QuotasRead, Written};
@@ -72,6 +75,8 @@ const QUESTIONS_QUEUED_MAX: usize = 64;
 pub enum Event {
     /// The configuration was read again.
     Loaded(Box<Result<Loaded, LoadError>>),
+    /// Certificate files that have changed were read again.
+    CertificatesRead(Box<Reread>),
     /// Node names were looked up again.
     Resolved(Vec<(Name, Answer)>),
     /// A health check ended.

@@ -18,8 +18,10 @@ use std::time::Duration;
 use coregate_config::Report;
 use coregate_config::checked::{Gateway, Listener};
 
+use super::certificates;
 use super::flow::writer;
 use super::resolve::{self, Answer, Name};
+use crate::tls::listeners::TlsListeners;
 use crate::unbuilt;
 
 /// How often the file is looked at. A change is in force after one to two of these.
@@ -104,12 +106,22 @@ pub struct Loaded {
     pub gateway: Gateway,
     /// Answers for the node names that were new.
     pub answers: Vec<(Name, Answer)>,
+    /// What was read of its listeners' certificates.
+    pub certificates: certificates::Read,
 }
 
-/// Reads the file off the control thread and looks up the names that are not `known`.
-pub async fn load(path: PathBuf, known: BTreeSet<Name>) -> Result<Loaded, LoadError> {
-    let read = tokio::task::spawn_blocking(move || coregate_config::load(&path));
-    let gateway = read.await.map_err(|_| LoadError::Panicked)?.map_err(LoadError::Invalid)?;
+/// Reads the file and those that it names off the control thread, and looks up the names that are not `known`.
+pub async fn load(
+    path: PathBuf,
+    known: BTreeSet<Name>,
+    before: Arc<TlsListeners>,
+) -> Result<Loaded, LoadError> {
+    let read = tokio::task::spawn_blocking(move || {
+        let gateway = coregate_config::load(&path).map_err(LoadError::Invalid)?;
+        let read = certificates::read_anew(&gateway, &before).map_err(LoadError::Certificates)?;
+        Ok((gateway, read))
+    });
+    let (gateway, certificates) = read.await.map_err(|_| LoadError::Panicked)??;
     let mut refused = unbuilt::refused(&gateway);
     refused.extend(writer::check(&gateway.stats));
     if !refused.is_empty() {
@@ -117,7 +129,7 @@ pub async fn load(path: PathBuf, known: BTreeSet<Name>) -> Result<Loaded, LoadEr
     }
     let new = resolve::names_of(&gateway).filter(|name| !known.contains(name)).collect();
     let answers = resolve::look_up(new).await;
-    Ok(Loaded { gateway, answers })
+    Ok(Loaded { gateway, answers, certificates })
 }
 
 /// Why there is no new configuration.
@@ -125,6 +137,8 @@ pub async fn load(path: PathBuf, known: BTreeSet<Name>) -> Result<Loaded, LoadEr
 pub enum LoadError {
     /// Everything that is wrong with it.
     Invalid(Report),
+    /// Everything that is wrong with the certificates that it names.
+    Certificates(Vec<String>),
     /// It asks for things that this build does not do.
     Unbuilt(Vec<String>),
     /// Checking it panicked: a bug in the checks.
@@ -302,7 +316,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_is_not_there_is_reported() {
-        let error = load("/nonexistent/coregate.toml".into(), BTreeSet::new()).await.unwrap_err();
+        let error =
+            load("/nonexistent/coregate.toml".into(), BTreeSet::new(), Arc::default()).await.unwrap_err();
         assert!(matches!(error, LoadError::Invalid(report) if !report.errors.is_empty()));
     }
 }

@@ -186,7 +186,7 @@ fn watch(shard: usize, orders: mpsc::Sender<ToShard>, events: mpsc::Sender<Event
 }
 
 /// Shares a number out so that the shares add up to it; none is 0.
-fn share(total: usize, index: usize, shards: usize) -> usize {
+pub fn share(total: usize, index: usize, shards: usize) -> usize {
     (total / shards + usize::from(index < total % shards)).max(1)
 }
 

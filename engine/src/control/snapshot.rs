@@ -18,6 +18,7 @@ use crate::http::headers::Rules;
 use crate::limit::{Bucket, ClientLimit, ClientTable, DayQuota};
 use crate::route::RouteTable;
 use crate::tenant::Tenants;
+use crate::tls::listeners::TlsListeners;
 
 use super::resolve::Addresses;
 
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub clients: Option<Arc<ClientTable>>,
     /// Whose forwarding fields are believed.
     pub trusted_proxies: IpSet,
+    /// What listeners with certificates need.
+    pub tls: Arc<TlsListeners>,
 }
 
 /// What a snapshot is compiled with, beside the configuration.
@@ -105,7 +108,7 @@ pub struct NodeShared {
 type NodeKey<'a> = (&'a str, SocketAddr);
 
 impl Snapshot {
-    /// Compiles a configuration. `is_live` tells of a service's node whether it takes traffic; what is counted of a
+    /// Compiles a configuration; its `tls`, which is made of files, is for the caller to add. `is_live` tells of a service's node whether it takes traffic; what is counted of a
     /// node goes on from the `previous` snapshot.
     pub fn compile(
         revision: u64,
@@ -156,6 +159,7 @@ impl Snapshot {
             routes: RouteTable::build(&gateway.services),
             services: gateway.services.iter().map(plan).collect(),
             trusted_proxies: IpSet::build(&gateway.server.trusted_proxies),
+            tls: Arc::default(),
             gateway,
         }
     }

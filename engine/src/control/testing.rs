@@ -11,6 +11,7 @@ use coregate_config::checked::Gateway;
 use tokio::sync::mpsc;
 
 use super::Event;
+use super::certificates;
 use super::engine::Engine;
 use super::listeners;
 use super::reload::Watch;
@@ -51,6 +52,7 @@ impl Rig {
             seats: vec![None, None],
             ops: None,
             access_log: None,
+            certificates: certificates::Read::default(),
             spawn_shard: Box::new(move |seed| {
                 let (life, lived) = std_mpsc::channel::<()>();
                 seeds_to.send((seed, life)).unwrap();

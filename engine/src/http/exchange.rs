@@ -52,12 +52,14 @@ pub trait ResponseSink: Sink {
 }
 
 /// Who sent a request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Origin {
     /// The other end of the connection.
     pub peer: IpAddr,
     /// The connection is TLS.
     pub https: bool,
+    /// The subject of the client's certificate, which was verified (RFC 4514).
+    pub subject: Option<Rc<str>>,
 }
 
 /// Timers of one connection, one for each direction.

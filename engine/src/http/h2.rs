@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use coregate_config::checked::Listener;
+use coregate_config::checked::{Http2, Listener};
 use h2::{Reason, server};
 
 use crate::http::exchange::Origin;
@@ -61,8 +61,9 @@ pub struct Settings {
 }
 
 /// Those settings; `None` if it does not speak HTTP/2.
-pub fn settings(_listener: &Listener) -> Option<Settings> {
-    Some(Settings { max_concurrent_streams: 128, max_resets_per_second: 100 })
+pub fn settings(listener: &Listener) -> Option<Settings> {
+    let Http2 { max_concurrent_streams, max_resets_per_second } = listener.http2?;
+    Some(Settings { max_concurrent_streams, max_resets_per_second })
 }
 
 /// Serves one connection to its end. `unread`: what has been received of it.
@@ -82,7 +83,7 @@ pub async fn serve(
     let Some(protocol) = shake_hands(&shard, &wire, &timer, &config, settings).await else { return };
     let open = |request, respond| {
         let (shard, listener) = (shard.clone(), listener.config());
-        stream::serve(shard, listener, origin, request, respond)
+        stream::serve(shard, listener, origin.clone(), request, respond)
     };
     let mut connection = Connection {
         shard: &shard,

@@ -19,6 +19,9 @@ fn service(routes: Vec<Route>) -> Service {
         headers: HeaderRules::default(),
         policy: Policy::RoundRobin,
         nodes: Vec::new(),
+        tls: None,
+        http2: false,
+        send_proxy_protocol: None,
         health_check: None,
         timeouts: Timeouts {
             connect: second,
@@ -35,6 +38,8 @@ fn service(routes: Vec<Route>) -> Service {
             per_client_ip: None,
             per_client_ip_mode: LimitMode::Enforce,
             scope: LimitScope::Process,
+            max_connections: None,
+            max_connections_per_client_ip: None,
         },
         access: Access::default(),
     }

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::Shard;
-use crate::account::ShardCounters;
+use super::{ListenerState, Shard};
+use crate::account::{HANDSHAKES, Handshake, ShardCounters};
 use crate::net::Net;
 use crate::pool::Pools;
 
@@ -21,6 +21,8 @@ pub struct Gauges {
     http2: Cell<u64>,
     http2_cut: Cell<u64>,
     exhausted_before: Cell<u64>,
+    pub(super) handshakes_under_way: Cell<u64>,
+    handshakes: [Cell<u64>; HANDSHAKES],
 }
 
 fn bump(cell: &Cell<u64>) {
@@ -70,6 +72,11 @@ impl Gauges {
         bump(&self.panics);
     }
 
+    /// A handshake with a client ended.
+    pub fn handshake(&self, result: Handshake) {
+        bump(&self.handshakes[result as usize]);
+    }
+
     pub(super) fn take(&self, net: &Net, pools: &Pools) -> ShardCounters {
         let stats = net.stats();
         let exhausted_before = self.exhausted_before.replace(stats.buffers_exhausted);
@@ -87,6 +94,8 @@ impl Gauges {
             buffers_exhausted: stats.buffers_exhausted - exhausted_before,
             buffers: stats.buffers as u64,
             buffers_lent: stats.buffers_lent as u64,
+            handshakes_under_way: self.handshakes_under_way.get(),
+            handshakes: std::array::from_fn(|index| self.handshakes[index].take()),
         }
     }
 }
@@ -98,5 +107,24 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         let connections = &self.0.counters.connections;
         connections.set(connections.get() - 1);
+    }
+}
+
+/// A TLS handshake that is under way.
+pub struct OpenHandshake(Rc<Shard>, Rc<ListenerState>);
+
+impl OpenHandshake {
+    pub(super) fn new(shard: &Rc<Shard>, listener: &Rc<ListenerState>) -> Self {
+        bump(&shard.counters.handshakes_under_way);
+        listener.handshakes.set(listener.handshakes.get() + 1);
+        Self(shard.clone(), listener.clone())
+    }
+}
+
+impl Drop for OpenHandshake {
+    fn drop(&mut self) {
+        let under_way = &self.0.counters.handshakes_under_way;
+        under_way.set(under_way.get() - 1);
+        self.1.handshakes.set(self.1.handshakes.get() - 1);
     }
 }

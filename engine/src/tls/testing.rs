@@ -1,7 +1,9 @@
 //! Certificates and configurations for tests, made on the spot.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use coregate_config::checked::Certificate;
 use rcgen::{CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -36,6 +38,57 @@ impl Authority {
         let issuer: &Issuer<KeyPair> = &self.0;
         let certificate = params.signed_by(&key, issuer).unwrap();
         (vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+    }
+}
+
+/// A folder of one test, removed with it.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    /// A new one.
+    pub fn new(test: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("coregate-tls-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    /// Writes a file.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let file = self.0.join(name);
+        std::fs::write(&file, bytes).unwrap();
+        file
+    }
+
+    /// Files with a certificate for these names.
+    pub fn pair(&self, authority: &Authority, name: &str, names: &[&str]) -> Certificate {
+        self.signed(authority, name, names, &KeyPair::generate().unwrap())
+    }
+
+    /// The same with an Ed25519 key.
+    pub fn ed25519(&self, authority: &Authority, name: &str, names: &[&str]) -> Certificate {
+        self.signed(authority, name, names, &KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap())
+    }
+
+    fn signed(&self, authority: &Authority, name: &str, names: &[&str], key: &KeyPair) -> Certificate {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let issuer: &Issuer<KeyPair> = &authority.0;
+        let certificate = CertificateParams::new(names).unwrap().signed_by(key, issuer).unwrap();
+        Certificate {
+            chain: self.write(&format!("{name}.pem"), certificate.pem().as_bytes()),
+            key: self.write(&format!("{name}.key"), key.serialize_pem().as_bytes()),
+            ocsp: None,
+        }
+    }
+
+    /// A file with an authority's certificate.
+    pub fn authority(&self, name: &str, authority: &Authority) -> PathBuf {
+        self.write(&format!("{name}.pem"), authority.0.pem().as_bytes())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

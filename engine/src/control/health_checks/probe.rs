@@ -22,6 +22,7 @@ pub async fn probe(kind: &HealthCheckKind, node: SocketAddr, timeout: Duration) 
     let checked = tokio::time::timeout(timeout, async {
         let mut stream = TcpStream::connect(node).await.map_err(|error| format!("connect: {error}"))?;
         match kind {
+            HealthCheckKind::Grpc { .. } => Err("no".into()),
             HealthCheckKind::Tcp => Ok(()),
             HealthCheckKind::Http { path, host, expect_status } => {
                 let request = request(path, host.as_deref(), node);

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::process::{Resource, getrlimit};
 
 use crate::access_log::Tally;
-use crate::account::{CLASSES, Cause, Counters, LIMITS, Latency, LimitKind, Phase, ShardCounters, Timing};
+use crate::account::{
+    CLASSES, Cause, Counters, Handshake, LIMITS, Latency, LimitKind, Phase, ShardCounters, Timing,
+};
 use crate::control::engine::Engine;
 use crate::control::flow::Series;
 use crate::control::snapshot::{NodePlan, ServicePlan};
@@ -39,6 +41,7 @@ pub fn render(engine: &Engine) -> String {
     }
     nodes(&mut text, engine);
     shards(&mut text, &engine.flow.shards);
+    tls(&mut text, engine);
     redis(&mut text, engine);
     process(&mut text);
     text.into_string()
@@ -246,6 +249,41 @@ fn shards(text: &mut Text, shards: &[ShardCounters]) {
             }
         });
     }
+}
+
+/// Handshakes of all shards, and the certificates in use.
+fn tls(text: &mut Text, engine: &Engine) {
+    let mut total = ShardCounters::default();
+    for shard in &engine.flow.shards {
+        total.add_handshakes(&shard.handshakes);
+        total.handshakes_under_way += shard.handshakes_under_way;
+    }
+    text.family(m::TLS_HANDSHAKES, |samples| {
+        for (handshake, &count) in Handshake::ALL.into_iter().zip(&total.handshakes) {
+            let (result, version, resumed) = handshake.labels();
+            if count > 0 {
+                samples.add(&[("result", result), ("version", version), ("resumed", resumed)], count);
+            }
+        }
+    });
+    text.single(m::TLS_HANDSHAKES_UNDER_WAY, total.handshakes_under_way);
+    let mut listeners: Vec<_> = engine.snapshot.tls.iter().collect();
+    listeners.sort_by_key(|(name, _)| *name);
+    text.family(m::TLS_CERTIFICATE_EXPIRY, |samples| {
+        for (listener, tls) in listeners {
+            // The configuration numbers them; two may have the same names.
+            for (index, facts) in tls.facts.iter().enumerate() {
+                let name = facts.names.first().map_or("", String::as_str);
+                let index = index.to_string();
+                let labels = [("listener", &**listener), ("certificate", &index), ("name", name)];
+                samples.add(&labels, facts.not_after);
+            }
+        }
+    });
+    text.family(m::TLS_RELOADS, |samples| {
+        samples.add(&[("result", "applied")], engine.certificates.applied);
+        samples.add(&[("result", "refused")], engine.certificates.refused);
+    });
 }
 
 fn redis(text: &mut Text, engine: &Engine) {

@@ -90,6 +90,7 @@ fn service(engine: &Engine, plan: &ServicePlan, times: &Times) -> ServiceView {
         health_check: match config.health_check.as_ref().map(|check| &check.kind) {
             None => "traffic",
             Some(HealthCheckKind::Tcp) => "tcp",
+            Some(HealthCheckKind::Grpc { .. }) => "grpc",
             Some(HealthCheckKind::Http { .. }) => "http",
         },
         live: nodes.iter().filter(|node| node.live).count(),

@@ -1,0 +1,148 @@
+//! TLS: the stage between accept and parse, a client's handshake.
+//!
+//! Input: an accepted connection. Output: a stream of clear bytes and who the client is by its certificate, or nothing: then
+//! the connection was refused, counted, and told why as far as it can be (an alert; to a client that speaks HTTP in clear an
+//! answer of 400). Limits: `tls.max_handshakes` of the listener over all shards, `tls.handshake_timeout` each.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use coregate_config::checked::ListenerProtocol;
+use rustls::{HandshakeKind, ProtocolVersion};
+
+use super::stream::{HandshakeError, TlsStream};
+use super::subject::subject;
+use crate::account::Handshake;
+use crate::answer::{Answer, Body, Fields};
+use crate::limits::{LINGER, LINGER_BYTES_MAX};
+use crate::net::{Chunk, Elapsed, Socket, Timer};
+use crate::shard::{ListenerState, Shard};
+
+/// What came of a handshake.
+pub struct Accepted {
+    /// The connection.
+    pub stream: TlsStream,
+    /// The subject of the client's certificate (RFC 4514), if it has presented one; it is verified.
+    pub subject: Option<Rc<str>>,
+}
+
+/// Shakes hands. `first`: what the client has sent already, if anything was read.
+pub async fn accept(
+    shard: &Rc<Shard>,
+    listener: &Rc<ListenerState>,
+    socket: Socket,
+    peer: SocketAddr,
+    first: Option<Chunk>,
+) -> Option<Accepted> {
+    let config = listener.config();
+    let (Some(settings), Some(tls)) = (&config.tls, listener.tls()) else { return None };
+    let Some(_under_way) = listener.begin_handshake(shard, settings.max_handshakes) else {
+        shard.counters.handshake(Handshake::Limited);
+        return None;
+    };
+    let timer = shard.net.timer();
+    timer.set(shard.net.now() + settings.handshake_timeout);
+    let first = match first {
+        Some(first) => Ok(Some(first)),
+        None => {
+            timer.within(socket.receive()).await.unwrap_or_else(|Elapsed| Err(io::ErrorKind::TimedOut.into()))
+        }
+    };
+    let result = match first {
+        // No record begins with a letter, and every request does.
+        Ok(Some(first)) if first.first().is_some_and(u8::is_ascii_uppercase) && speaks_http(&config) => {
+            shard.counters.handshake(Handshake::Clear);
+            answer_in_clear(shard, &socket, &timer).await;
+            return None;
+        }
+        Ok(None) => Err(HandshakeError::Gone),
+        Err(error) => Err(HandshakeError::Io(error)),
+        Ok(first) => {
+            let handshake = TlsStream::accept(&shard.net, socket, tls.config.clone(), first);
+            match timer.within(handshake).await {
+                Ok(result) => result,
+                Err(Elapsed) => Err(HandshakeError::Io(io::ErrorKind::TimedOut.into())),
+            }
+        }
+    };
+    match result {
+        Ok(stream) => {
+            let accepted = Accepted::new(stream);
+            shard.counters.handshake(accepted.as_ref().map_or(Handshake::Refused, Accepted::kind));
+            accepted
+        }
+        Err(error) => {
+            tracing::debug!(listener = &*config.name, %peer, %error, "no TLS handshake");
+            shard.counters.handshake(match &error {
+                HandshakeError::Tls(_) => Handshake::Refused,
+                HandshakeError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Handshake::Timeout,
+                HandshakeError::Io(_) | HandshakeError::Gone => Handshake::Gone,
+            });
+            None
+        }
+    }
+}
+
+impl Accepted {
+    /// `None` if the client has a certificate whose subject cannot be passed on: it must not pass for nobody.
+    fn new(stream: TlsStream) -> Option<Self> {
+        let presented = stream
+            .negotiated(|common| common.peer_certificates().and_then(|chain| chain.first()).map(subject));
+        let subject = match presented {
+            Some(None) => return None,
+            Some(Some(subject)) => Some(subject.into()),
+            None => None,
+        };
+        Some(Self { stream, subject })
+    }
+
+    fn kind(&self) -> Handshake {
+        self.stream.negotiated(|common| {
+            let resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
+            match (common.protocol_version(), resumed) {
+                (Some(ProtocolVersion::TLSv1_3), false) => Handshake::Full13,
+                (Some(ProtocolVersion::TLSv1_3), true) => Handshake::Resumed13,
+                (_, false) => Handshake::Full12,
+                (_, true) => Handshake::Resumed12,
+            }
+        })
+    }
+}
+
+fn speaks_http(config: &coregate_config::checked::Listener) -> bool {
+    config.protocol == ListenerProtocol::Https
+}
+
+/// To a client that takes the port for one that speaks HTTP in clear.
+async fn answer_in_clear(shard: &Shard, socket: &Socket, timer: &Timer) {
+    let id = shard.request_ids.next(None);
+    let answer = Answer {
+        status: 400,
+        fields: Fields::new(),
+        body: Body::Error {
+            code: "https_required",
+            message: "this port speaks HTTPS, the request came in clear; use https://",
+            request_id: id.as_str(),
+        },
+    };
+    let mut out = shard.net.outgoing();
+    answer.write_h1(out.bytes(), false, true);
+    if matches!(timer.within(socket.post(out)).await, Ok(Ok(()))) {
+        linger(shard, socket, timer).await;
+    }
+}
+
+/// Ends our side and reads on for a while: closing with unread bytes would reset the connection, and could destroy what was
+/// sent last (RFC 9112 9.6).
+async fn linger(shard: &Shard, socket: &Socket, timer: &Timer) {
+    socket.shut_down();
+    timer.set(shard.net.now() + LINGER);
+    let mut left = LINGER_BYTES_MAX;
+    while let Ok(Ok(Some(chunk))) = timer.within(socket.receive()).await {
+        left = left.saturating_sub(chunk.len() as u64);
+        if left == 0 {
+            return;
+        }
+    }
+}
