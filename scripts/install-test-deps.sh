@@ -10,7 +10,10 @@ mkdir -p "$tools/bin"
 
 # command:package
 wanted=(wrk:wrk nginx:nginx-light haproxy:haproxy curl:curl openssl:openssl ps:procps setpriv:util-linux
-    redis-server:redis-server taskset:util-linux cc:gcc c++:g++ git:git python3:python3)
+    redis-server:redis-server taskset:util-linux cc:gcc c++:g++ git:git python3:python3 nghttp:nghttp2-client
+    h2load:nghttp2-client)
+# Python packages that tests run as peers; the second word is what they are imported as.
+python_wanted=(h2==4.3.0:h2 wsproto==1.3.2:wsproto websockets==15.0.1:websockets)
 
 say() { echo "install-test-deps: $*"; }
 
@@ -89,7 +92,26 @@ install_cargo_deny() {
     fi
 }
 
+# Into target/tools/python, for the tests alone.
+install_python_packages() {
+    local python="$tools/python/bin/python3" entry missing=()
+    for entry in "${python_wanted[@]}"; do
+        "$python" -c "import ${entry#*:}" >/dev/null 2>&1 || missing+=("${entry%:*}")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "installing ${missing[*]} for Python"
+    if [ ! -x "$python" ] && ! python3 -m venv "$tools/python" >/dev/null 2>&1; then
+        # Debian has the module in a package of its own.
+        apt_update
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
+        rm -rf "$tools/python"
+        python3 -m venv "$tools/python" >/dev/null
+    fi
+    "$tools/python/bin/pip" install --quiet --disable-pip-version-check "${missing[@]}"
+}
+
 install_packages
+install_python_packages
 install_promtool
 install_cargo_deny
 say "all is there"

@@ -5,7 +5,7 @@
 //! that are unknown, doubled, missing or out of place, fields of more bytes than it was told, a Content-Length that
 //! END_STREAM belies. Here the rest is: what the gateway refuses in HTTP/1.1, too. Sans-io.
 //!
-//! Two things are not passed on as they came. Cookie fields are joined into one (RFC 9113 8.2.3). An extended CONNECT for
+//! Some things are not passed on as they came. Cookie fields are joined into one (RFC 9113 8.2.3). An extended CONNECT for
 //! `websocket` becomes what it stands for: a GET that asks for the upgrade (RFC 8441 5), under a key of the gateway's own.
 
 use http::request::Parts;
@@ -87,7 +87,8 @@ pub fn convert<T>(
         fields.push(Field { name: "sec-websocket-key", value: asks.websocket_key.as_bytes() });
         meta.ask_for_upgrade(fields.len());
         fields.push(Field { name: "upgrade", value: b"websocket" });
-    } else if !asks.end_stream && meta.body == BodyFraming::None {
+    } else if !asks.end_stream && (meta.body == BodyFraming::None || parts.headers.contains_key("trailer")) {
+        // Trailers that are announced need chunks, whatever else is known of the length.
         meta.body = BodyFraming::Chunked;
         meta.expect_continue = fields.iter().any(|field| syntax::classify(field.name) == Known::Expect);
     }
