@@ -51,8 +51,14 @@ fn forward(head: &RequestHead, trusted: bool) {
     let Ok(meta) = request_meta(head) else { return };
     let peer = IpAddr::from([192, 0, 2, 1]);
     real_client(peer, |address| trusted && address.is_ipv4(), head.fields);
-    let hop =
-        Hop { peer, trusted, https: false, host: meta.host, request_id: meta.request_id.unwrap_or("made"), tenant: None };
+    let hop = Hop {
+        peer,
+        trusted,
+        https: false,
+        host: meta.host,
+        request_id: meta.request_id.unwrap_or("made"),
+        tenant: None,
+    };
     let to = RequestOut {
         path: meta.target.path(),
         query: meta.target.query(),

@@ -7,6 +7,11 @@
 #[path = "../../engine/src/http"]
 pub mod http {
     pub mod body;
+    pub mod h2 {
+        pub mod frames;
+        pub mod guard;
+        pub mod request;
+    }
     pub mod head;
     pub mod headers;
     pub mod syntax;

@@ -305,3 +305,17 @@ fn the_window_of_a_body_is_given_back_as_the_node_takes_it() {
     origin.release();
     stream.read().expect(200, &pattern_name(length));
 }
+
+#[test]
+fn http_2_can_be_switched_off_and_its_streams_limited() {
+    let origin = Origin::that(|x| x.stall());
+    let off = Gateway::before(&origin).listener("http2.enabled = false").start();
+    let mut client = off.client();
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    client.read().expect_error(505, "version_not_supported");
+    let few = Gateway::before(&origin).listener("http2.max_concurrent_streams = 2").start();
+    let mut client = H2::connect(few.address());
+    client.ping();
+    assert_eq!(client.max_streams(), 2);
+    origin.release();
+}

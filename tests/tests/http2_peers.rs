@@ -95,6 +95,49 @@ fn h2load_sees_every_request_answered() {
 }
 
 #[test]
+fn over_tls_it_is_spoken_by_whom_asks_for_it_by_alpn() {
+    let origin = Origin::digesting();
+    let (folder, port) = (tempfile::tempdir().unwrap(), Port::free());
+    let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test".split(' '),
+    );
+    succeeded(
+        openssl
+            .args(["-addext", "subjectAltName=DNS:localhost", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&chain),
+    );
+    let listener = format!(
+        "[[listeners]]\nname = \"secure\"\naddress = \"{}\"\nprotocol = \"https\"\n\
+         certificates = [{{ chain = {chain:?}, key = {key:?} }}]\n",
+        port.address()
+    );
+    let gateway = Gateway::before(&origin).text(&listener).start();
+    let url = format!("https://localhost:{}/", port.address().port());
+    let mut bytes = Vec::new();
+    body::pattern(3 * MIB, |piece| {
+        bytes.extend_from_slice(piece);
+        Ok::<_, ()>(())
+    })
+    .unwrap();
+    let upload = folder.path().join("body");
+    std::fs::write(&upload, &bytes).unwrap();
+    for (asked, version) in [("--http2", "2"), ("--http1.1", "1.1")] {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--max-time", "20", asked, "-w", "\n%{http_version}", "--cacert"]).arg(&chain);
+        curl.arg("--data-binary").arg(format!("@{}", upload.display())).arg(&url);
+        assert_eq!(succeeded(&mut curl), format!("{}\n{version}", body::pattern_name(3 * MIB)));
+        assert_eq!(origin.last().field("x-forwarded-proto"), Some("https"));
+    }
+    let load = succeeded(Command::new("h2load").args(["-n", "2000", "-c", "10", "-m", "16", &url]));
+    assert!(load.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"), "{load}");
+    drop(gateway);
+}
+
+#[test]
 fn a_websocket_of_fragments_large_and_compressed_messages() {
     let port = Port::free();
     let _origin = websocket_origin(port.address());

@@ -23,7 +23,6 @@ use crate::http::body::BodyFraming;
 use crate::http::exchange::{Origin, Outcome, Timers, body_bytes_max, carry};
 use crate::http::h1_body::Incoming;
 use crate::http::h1_responder::Responder;
-use crate::http::h2;
 use crate::http::head::{
     FIELDS_MAX, HeadError, HeadLimits, Method, Version, has_head_end, parse_request, request_meta,
 };
@@ -255,7 +254,7 @@ impl Client<'_> {
     }
 
     fn may_speak_http2(&self) -> bool {
-        self.fresh && h2::settings(&self.listener).is_some()
+        self.fresh && self.listener.http2.is_some()
     }
 
     /// Reads a request head and decides on it.

@@ -53,19 +53,6 @@ const ROUNDS_MAX: usize = 16;
 /// A connection that has been idle for so long gives the memory back that it needs while it is busy.
 const BUSY: Duration = Duration::from_millis(50);
 
-/// A listener's settings for HTTP/2.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    max_concurrent_streams: u32,
-    max_resets_per_second: u32,
-}
-
-/// Those settings; `None` if it does not speak HTTP/2.
-pub fn settings(listener: &Listener) -> Option<Settings> {
-    let Http2 { max_concurrent_streams, max_resets_per_second } = listener.http2?;
-    Some(Settings { max_concurrent_streams, max_resets_per_second })
-}
-
 /// Serves one connection to its end. `unread`: what has been received of it.
 pub async fn serve(
     shard: Rc<Shard>,
@@ -75,7 +62,7 @@ pub async fn serve(
     unread: Option<Chunk>,
 ) {
     let config = listener.config();
-    let Some(settings) = settings(&config) else { return };
+    let Some(settings) = config.http2 else { return };
     shard.counters.http2_begun();
     let guard = Guard::new(shard.net.now(), settings.max_resets_per_second);
     let wire = Wire::new(&shard.net, carried, unread, Some(Box::new(guard)));
@@ -114,7 +101,7 @@ async fn shake_hands(
     wire: &Rc<Wire>,
     timer: &Timer,
     listener: &Listener,
-    settings: Settings,
+    settings: Http2,
 ) -> Option<server::Connection<H2Io, Chunk>> {
     let list_bytes = request::header_list_bytes_max(&stream::head_limits(listener));
     let mut handshake = pin!(

@@ -60,7 +60,10 @@ fn a_body_of_unknown_length_is_chunked_and_one_of_known_length_is_not() {
     assert!(text.contains("\r\nContent-Length: 3\r\n") && !text.contains("chunked"), "{text}");
     let announced = [("content-length", "3"), ("trailer", "x-sum")];
     let text = written(&parts("POST", "http://h/", &announced), &OPEN).unwrap();
-    assert!(text.contains("\r\nTransfer-Encoding: chunked\r\n") && !text.contains("Content-Length"), "{text}");
+    assert!(
+        text.contains("\r\nTransfer-Encoding: chunked\r\n") && !text.contains("Content-Length"),
+        "{text}"
+    );
     for value in ["-1", "1, 1", "x", ""] {
         let parts = parts("POST", "http://h/", &[("content-length", value)]);
         assert_eq!(refused(&parts, &OPEN), HeadError::Malformed("bad Content-Length"), "{value}");
