@@ -150,8 +150,9 @@ table! {
         tls: bool = false,
         /// How TLS is spoken to the nodes; for `tls = true`.
         upstream_tls: Option<UpstreamTls> = None,
-        /// HTTP/2 to the nodes: agreed on by ALPN with `tls = true` (a node that does not offer it gets HTTP/1.1), by
-        /// prior knowledge without. For services with routes.
+        /// HTTP/2 to the nodes: agreed on by ALPN with `tls = true`, by prior knowledge without. A node that does not speak
+        /// it counts as one that cannot be reached. Upgrades (WebSocket) go over HTTP/1.1 all the same. For services with
+        /// routes.
         http2: bool = false,
         /// Tells the nodes the client's address by a PROXY protocol header in front of the bytes; for services that
         /// only tcp listeners use (HTTP has X-Forwarded-For).

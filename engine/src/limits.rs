@@ -15,6 +15,8 @@ pub const RESPONSE_FIELDS_MAX: usize = 200;
 pub const INTERIM_ANSWERS_MAX: u32 = 16;
 /// Nodes that one request is offered to before it fails.
 pub const NODES_TRIED_MAX: usize = 3;
+/// Times that a request is sent again which the node says it has not processed.
+pub const REPEATS_MAX: usize = 3;
 /// What is read and thrown away of a request after its answer, so that the close does not destroy the answer on its
 /// way (RFC 9112 9.6).
 pub const LINGER_BYTES_MAX: u64 = 256 << 10;

@@ -1,6 +1,6 @@
 //! Pool: idle upstream connections of one shard, by the full identity of the peer.
 //!
-//! Last in, first out, so that what traffic needs stays warm and the rest times out. An idle connection keeps its
+//! HTTP/1.1: last in, first out, so that what traffic needs stays warm and the rest times out. An idle connection keeps its
 //! receive armed: when the node closes it, the pool knows without asking, and drops it. The limits of a node hold over
 //! all shards: idle ones by giving each shard its share, all of them by a count that is touched when a connection opens
 //! or closes, never by a request.
@@ -16,7 +16,9 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::control::snapshot::NodeShared;
+use crate::error::Error;
 use crate::http::h1_upstream::Connection;
+use crate::http::h2_upstream::{Multiplexed, Seat};
 use crate::limits::POOL_WAITERS_MAX;
 
 /// Who is at the other end: connections to equal peers may stand in for each other.
@@ -42,28 +44,39 @@ impl Pools {
     pub fn sweep(&self, now: Instant) {
         self.by_peer.borrow_mut().retain(|_, pool| {
             pool.sweep(now);
-            Rc::strong_count(pool) > 1 || !pool.idle.borrow().is_empty()
+            Rc::strong_count(pool) > 1 || pool.has_connections()
         });
     }
 
     /// Idle connections of all peers.
     pub fn idle_count(&self) -> usize {
-        self.by_peer.borrow().values().map(|pool| pool.idle.borrow().len()).sum()
+        self.by_peer.borrow().values().map(|pool| pool.idle_count()).sum()
     }
 
     /// Drops all idle connections.
     pub fn clear(&self) {
-        self.by_peer.borrow().values().for_each(|pool| pool.idle.borrow_mut().clear());
+        for pool in self.by_peer.borrow().values() {
+            pool.idle.borrow_mut().clear();
+            pool.multiplexed.borrow_mut().clear();
+        }
     }
 }
 
-/// The idle connections to one peer.
+/// The connections to one peer that can carry another request.
 #[derive(Default)]
 pub struct NodePool {
-    /// The one used last at the end.
+    /// Of HTTP/1.1; the one used last at the end.
     idle: RefCell<Vec<Idle>>,
+    /// Of HTTP/2; busy ones too. The first that has room is used, so that the last fall idle.
+    multiplexed: RefCell<Vec<Rc<Multiplexed>>>,
+    /// An exchange opens a connection for all to use.
+    connecting: Cell<bool>,
+    /// How and when the last attempt at that failed.
+    failed: RefCell<Option<(Instant, Error)>>,
     /// Exchanges that wait for a connection because the node has its most.
     waiters: RefCell<VecDeque<Rc<Waiter>>>,
+    /// Those, and the ones that were woken and have not run yet.
+    waiting: Cell<usize>,
     /// Connections kept while other shards wait, modulo [`TURNS`].
     turns: Cell<u32>,
 }
@@ -105,7 +118,7 @@ impl NodePool {
     /// Keeps a connection that has carried an exchange to its end. Whether one that waited for it was woken.
     pub fn put(&self, mut connection: Connection, now: Instant, keep: &Keep) -> bool {
         let room = self.idle.borrow().len() < keep.idle_max;
-        if !connection.is_fresh() || !room || (keep.limited && self.owes_a_place(&connection)) {
+        if !connection.is_fresh() || !room || (keep.limited && self.owes_a_place(&connection.node)) {
             drop(connection);
         } else {
             connection.rest();
@@ -116,9 +129,9 @@ impl NodePool {
 
     /// Whether exchanges on other shards wait for a place at a node that has its most connections, and it is their
     /// turn: one in [`TURNS`], so that each shard keeps most of what it has warm.
-    fn owes_a_place(&self, connection: &Connection) -> bool {
-        let waiting = connection.node.waiting.load(Ordering::Relaxed);
-        if waiting <= self.waiters.borrow().len() {
+    fn owes_a_place(&self, node: &NodeShared) -> bool {
+        let waiting = node.waiting.load(Ordering::Relaxed);
+        if waiting <= self.waiting.get() {
             return false;
         }
         self.turns.set((self.turns.get() + 1) % TURNS);
@@ -136,35 +149,125 @@ impl NodePool {
         false
     }
 
-    /// Waits until a connection may be had. It may come too early; at once, if too many wait already.
-    pub async fn wait(&self) {
-        let waiter = GivesUp(Rc::new(Waiter::default()));
+    /// Waits until a connection may be had, which may turn out to be too early. `false`, at once: too many wait already.
+    pub async fn wait(&self) -> bool {
+        self.waiting.set(self.waiting.get() + 1);
+        let waiter = GivesUp { pool: self, waiter: Rc::new(Waiter::default()) };
         let asked = Cell::new(false);
         poll_fn(|cx| {
             let mut waiters = self.waiters.borrow_mut();
-            if asked.get() && waiter.0.borrow().is_none() || waiters.len() >= POOL_WAITERS_MAX {
-                return Poll::Ready(());
+            if asked.get() && waiter.waiter.borrow().is_none() {
+                return Poll::Ready(true);
             }
-            waiter.0.replace(Some(cx.waker().clone()));
+            if !asked.get() && waiters.len() >= POOL_WAITERS_MAX {
+                return Poll::Ready(false);
+            }
+            waiter.waiter.replace(Some(cx.waker().clone()));
             if !asked.replace(true) {
-                waiters.push_back(waiter.0.clone());
+                waiters.push_back(waiter.waiter.clone());
             }
             Poll::Pending
         })
-        .await;
+        .await
+    }
+
+    /// A stream's place on an HTTP/2 connection; with `heard_after`, on one that was alive after that.
+    pub fn take_seat(&self, heard_after: Option<Instant>) -> Option<Seat> {
+        let mut multiplexed = self.multiplexed.borrow_mut();
+        multiplexed.retain(|connection| connection.is_open());
+        let mut alive = multiplexed
+            .iter()
+            .filter(|connection| heard_after.is_none_or(|after| connection.heard() > after));
+        alive.find_map(|connection| connection.seat(true))
+    }
+
+    /// Adds a connection that others may have streams on.
+    pub fn add_multiplexed(&self, connection: Rc<Multiplexed>) {
+        self.multiplexed.borrow_mut().push(connection);
+    }
+
+    /// Keeps an HTTP/2 connection on which an exchange has ended, or lets it end with its last stream. Whether one that
+    /// waited was woken.
+    pub fn keep_multiplexed(&self, connection: &Rc<Multiplexed>, idle_max: usize, limited: bool) -> bool {
+        let mut multiplexed = self.multiplexed.borrow_mut();
+        let idle = || multiplexed.iter().filter(|connection| connection.is_idle()).count();
+        let too_many = connection.is_idle() && idle() > idle_max;
+        if too_many || (limited && self.owes_a_place(&connection.node)) {
+            connection.retire();
+            multiplexed.retain(|kept| !Rc::ptr_eq(kept, connection));
+        }
+        drop(multiplexed);
+        self.wake_one()
+    }
+
+    /// Whether an exchange is opening a connection for all to use.
+    pub fn is_connecting(&self) -> bool {
+        self.connecting.get()
+    }
+
+    /// Notes that one does, until the guard is dropped: then all that wait are woken.
+    pub fn connect(self: &Rc<Self>) -> Connecting {
+        self.connecting.set(true);
+        Connecting { pool: self.clone(), wake: true }
+    }
+
+    /// Notes that it could not be opened.
+    pub fn set_failed(&self, now: Instant, error: Error) {
+        self.failed.replace(Some((now, error)));
+    }
+
+    /// Why none could be opened, if that was after `since`.
+    pub fn failed_since(&self, since: Instant) -> Option<Error> {
+        self.failed.borrow().as_ref().filter(|(at, _)| *at >= since).map(|(_, error)| error.clone())
+    }
+
+    fn idle_count(&self) -> usize {
+        let multiplexed = self.multiplexed.borrow();
+        self.idle.borrow().len() + multiplexed.iter().filter(|connection| connection.is_idle()).count()
+    }
+
+    fn has_connections(&self) -> bool {
+        !self.idle.borrow().is_empty() || !self.multiplexed.borrow().is_empty()
     }
 
     fn sweep(&self, now: Instant) {
         self.idle.borrow_mut().retain(|idle| idle.expires > now && idle.connection.is_fresh());
+        self.multiplexed
+            .borrow_mut()
+            .retain(|connection| connection.is_open() && !connection.is_overdue(now));
+    }
+}
+
+/// See [`NodePool::connect`].
+pub struct Connecting {
+    pool: Rc<NodePool>,
+    wake: bool,
+}
+
+impl Connecting {
+    /// Nothing was tried: who waits need not try either.
+    pub fn dismiss(mut self) {
+        self.wake = false;
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.pool.connecting.set(false);
+        while self.wake && self.pool.wake_one() {}
     }
 }
 
 /// Takes a waiter that is no longer there out of the running, so that it is nobody's turn lost.
-struct GivesUp(Rc<Waiter>);
+struct GivesUp<'a> {
+    pool: &'a NodePool,
+    waiter: Rc<Waiter>,
+}
 
-impl Drop for GivesUp {
+impl Drop for GivesUp<'_> {
     fn drop(&mut self) {
-        self.0.take();
+        self.waiter.take();
+        self.pool.waiting.set(self.pool.waiting.get() - 1);
     }
 }
 

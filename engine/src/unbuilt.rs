@@ -29,7 +29,6 @@ pub fn refused(gateway: &Gateway) -> Vec<String> {
     for service in gateway.services.iter().filter(|service| service.enabled) {
         let unbuilt = [
             (service.tls.is_some(), "speak TLS to nodes; remove tls"),
-            (service.http2, "speak HTTP/2 to nodes; remove http2"),
             (service.send_proxy_protocol.is_some(), "send PROXY headers; remove send_proxy_protocol"),
             (
                 service.limits.max_connections.is_some(),

@@ -31,7 +31,8 @@ pub struct Lease<C> {
 #[derive(Debug, Default)]
 pub struct Tried(SmallVec<[usize; NODES_TRIED_MAX]>);
 
-/// Finds a node and what carries a request to it. With `opened_after`, no connection that is older than that.
+/// Finds a node and what carries a request to it. With `heard_after`, only over a connection
+/// that is known to have been alive after that.
 ///
 /// # Errors
 /// No node is live, or those that were tried failed.
@@ -40,13 +41,13 @@ pub async fn obtain<C: Carrier>(
     service: &ServiceState,
     client: IpAddr,
     tried: &mut Tried,
-    opened_after: Option<Instant>,
+    heard_after: Option<Instant>,
     timer: &Timer,
 ) -> Result<Lease<C>, Error> {
     let mut error = Error::NoHealthyNode;
     while tried.0.len() < NODES_TRIED_MAX {
         let Some(node) = service.balancer.borrow_mut().pick(client, &tried.0) else { break };
-        if let Some(carrier) = C::take(&service.pools[node], shard.net.now(), opened_after) {
+        if let Some(carrier) = C::take(&service.pools[node], shard.net.now(), heard_after) {
             shard.counters.pool_reused();
             return Ok(Lease { carrier, node });
         }
@@ -127,7 +128,9 @@ async fn wait_for_connection<C: Carrier>(
         }
         let _waiting = Waiting::count(&service.plan.nodes[node].shared);
         timer.set(deadline.min(shard.net.now() + TICK));
-        let _ = timer.within(pool.wait()).await;
+        if timer.within(pool.wait()).await == Ok(false) {
+            break;
+        }
     }
     Err(Error::NodesBusy)
 }

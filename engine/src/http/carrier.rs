@@ -4,7 +4,7 @@
 //! back, how head and body go over, how the answer's head and body come back, and what is known of a request that
 //! failed. [`crate::http::exchange`] does the rest, once. An implementation decides nothing that concerns the client.
 //!
-//! Implementations: [`crate::http::h1_upstream`].
+//! Implementations: [`crate::http::h1_upstream`], [`crate::http::h2_upstream`].
 
 use std::io;
 use std::rc::Rc;
@@ -32,8 +32,8 @@ pub trait Carrier: Sized {
     where
         Self: 'a;
 
-    /// One out of a node's pool; with `opened_after`, none whose connection is older than that.
-    fn take(pool: &NodePool, now: Instant, opened_after: Option<Instant>) -> Option<Self>;
+    /// One out of a node's pool; with `heard_after`, only one of a connection that is known to have been alive after that.
+    fn take(pool: &NodePool, now: Instant, heard_after: Option<Instant>) -> Option<Self>;
 
     /// One of a new connection, within `timeouts.connect`.
     ///
@@ -46,13 +46,14 @@ pub trait Carrier: Sized {
         timer: &Timer,
     ) -> Result<Self, Error>;
 
-    /// Sends what there is of the request. Its head may still be on its way when this returns.
+    /// Sends what there is of the request, as far as that needs no waiting for the node. Whether nothing of it is left: if
+    /// not, [`Self::split`] goes on with it.
     ///
     /// # Errors
     /// The connection failed.
-    async fn send(&mut self, request: &mut Self::Request) -> io::Result<()>;
+    async fn send(&mut self, request: &mut Self::Request) -> io::Result<bool>;
 
-    /// The answer alone, of a request that has been sent whole.
+    /// The answer alone, of a request of which nothing is left to be sent.
     fn answer(&mut self) -> Self::Answer<'_>;
 
     /// Both ways at the same time.
@@ -63,11 +64,15 @@ pub trait Carrier: Sized {
     ) -> (Self::Upload<'a>, Self::Answer<'a>);
 
     /// After a failure before any answer: puts what was sent back into `request`, so that it can be sent again, and
-    /// says what the node may have made of it. `whole`: nothing of the request came after it. `None`: it is gone.
+    /// says what the node may have made of it. `whole`: nothing of the request came after it. `None`: it is gone, or
+    /// another try would be no better.
     fn take_back(&mut self, request: &mut Self::Request, whole: bool) -> Option<Reached>;
 
     /// Gives it back after an exchange. `reusable`: request and answer went over whole, and the node lets it stay.
     fn release(self, shard: &Shard, service: &ServiceState, node: usize, reusable: bool);
+
+    /// Gives it up after an exchange that failed with `error`.
+    fn give_up(self, shard: &Shard, service: &ServiceState, node: usize, error: &Error);
 }
 
 /// What a node may have made of a request that it did not answer.

@@ -19,13 +19,14 @@ use crate::error::Error;
 use crate::http::body::{BodyError, BodyFraming};
 use crate::http::carrier::{Answer, Carrier, Head, Reached};
 use crate::http::h1_upstream::{self, Connection};
+use crate::http::h2_upstream;
 use crate::http::head::{Method, RequestHead, RequestMeta, ResponseHead, ResponseMeta};
 use crate::http::headers::{self, Hop, RequestOut, Rules};
 use crate::http::record::Record;
 use crate::http::target;
 use crate::http::upgrade;
-use crate::limits::INTERIM_ANSWERS_MAX;
-use crate::net::{Elapsed, Outgoing, Timer};
+use crate::limits::{INTERIM_ANSWERS_MAX, REPEATS_MAX};
+use crate::net::{Elapsed, Timer};
 use crate::relay::{Pace, Progress, ReadError, RelayError, Sink, Source, fill, relay, until};
 use crate::route::Lookup;
 use crate::shard::{ServiceState, Shard};
@@ -75,7 +76,7 @@ pub struct Plan {
     /// Where it goes.
     pub service: Rc<ServiceState>,
     /// Its head as the upstream gets it.
-    pub request: Outgoing,
+    pub request: Request,
     /// Framing of its body, both as it comes and as it goes.
     pub framing: BodyFraming,
     /// Its method.
@@ -86,6 +87,14 @@ pub struct Plan {
     pub expect_continue: bool,
     /// The client asks for another protocol.
     pub upgrade: bool,
+}
+
+/// A request in the form that its service's nodes want.
+pub enum Request {
+    /// HTTP/1.1; also what is to be upgraded, whatever the nodes speak besides.
+    H1(h1_upstream::Request),
+    /// HTTP/2.
+    H2(Box<h2_upstream::Request>),
 }
 
 /// How an exchange ended.
@@ -164,8 +173,15 @@ pub fn decide(
     let host = if meta.host.is_empty() { &*config.name } else { meta.host };
     let tenant = record.tenant.as_ref().map(|tenant| &*tenant.plan.config.app_id);
     let hop = Hop { peer: origin.peer, trusted, https: origin.https, host, request_id, tenant };
-    let mut request = shard.net.outgoing();
-    headers::write_request(request.bytes(), head, meta, &to, &service.plan.rules, &hop);
+    let rules = &service.plan.rules;
+    let request = if config.http2 && !meta.upgrade {
+        let tls = config.tls.is_some();
+        Request::H2(Box::new(h2_upstream::Request::new(head, meta, &to, rules, &hop, tls)?))
+    } else {
+        let mut out = shard.net.outgoing();
+        headers::write_request(out.bytes(), head, meta, &to, rules, &hop);
+        Request::H1(h1_upstream::Request::new(out, meta.body))
+    };
     Ok(Plan {
         request,
         framing: meta.body,
@@ -204,9 +220,17 @@ pub async fn carry<R: Source, K: ResponseSink>(
     sink: &mut K,
 ) -> Outcome {
     let Plan { service, request, framing, method, client, expect_continue, upgrade } = plan;
-    let request = h1_upstream::Request::new(request, framing);
     let asked = Asked { framing, method, client, expect_continue, upgrade };
-    carry_by::<Connection, _, _>(shard, timers, &service, request, asked, source, sink).await
+    match request {
+        Request::H1(request) => {
+            carry_by::<Connection, _, _>(shard, timers, &service, request, asked, source, sink).await
+        }
+        Request::H2(request) => {
+            let carried =
+                carry_by::<h2_upstream::Stream, _, _>(shard, timers, &service, *request, asked, source, sink);
+            Box::pin(carried).await
+        }
+    }
 }
 
 /// What of a plan does not depend on what carries it.
@@ -238,24 +262,27 @@ async fn carry_by<C: Carrier, R: Source, K: ResponseSink>(
     }
     let moved = Cell::new(shard.net.now());
     let exchange = Exchange { shard, timers, service, asked, moved: &moved };
-    let (mut tried, mut first_sent) = (Tried::default(), None);
+    let (mut tried, mut repeats, mut failed_one) = (Tried::default(), 0, None);
     loop {
-        let retried = first_sent.is_some();
-        let obtained = upstream::obtain(shard, service, asked.client, &mut tried, first_sent, &timers.down);
+        let retried = repeats > 0;
+        let obtained = upstream::obtain(shard, service, asked.client, &mut tried, failed_one, &timers.down);
         let Lease::<C> { mut carrier, node } = match obtained.await {
             Ok(lease) => lease,
             Err(error) => return Outcome { retried, ..Outcome::new(Some(error), Phase::Connect) },
         };
         let sent_at = shard.net.now();
         moved.set(sent_at);
-        let uploaded = Cell::new(whole);
-        let result = if carrier.send(&mut request).await.is_err() {
-            Err(Failure::untouched(Error::UpstreamGone))
-        } else if whole {
-            exchange.answer_unless_gone(source, carrier.answer(), sink, &uploaded).await
-        } else {
-            let (upload, answer) = carrier.split(shard, asked.framing);
-            Box::pin(exchange.both(source, upload, answer, sink, &uploaded)).await
+        let uploaded = Cell::new(false);
+        let result = match carrier.send(&mut request).await {
+            Err(_) => Err(Failure::untouched(Error::UpstreamGone)),
+            Ok(nothing_left) if whole && nothing_left => {
+                uploaded.set(true);
+                exchange.answer_unless_gone(source, carrier.answer(), sink, &uploaded).await
+            }
+            Ok(_) => {
+                let (upload, answer) = carrier.split(shard, asked.framing);
+                Box::pin(exchange.both(source, upload, answer, sink, &uploaded)).await
+            }
         };
         let result = match result {
             Ok(Answered::Upgraded) => {
@@ -273,13 +300,13 @@ async fn carry_by<C: Carrier, R: Source, K: ResponseSink>(
                 Ok(())
             }
             Err(failure) => {
-                if failure.untouched && !retried && exchange.may_repeat(&mut carrier, &mut request, whole) {
-                    first_sent = Some(sent_at);
+                let repeat =
+                    failure.untouched && exchange.may_repeat(&mut carrier, &mut request, whole, repeats);
+                carrier.give_up(shard, service, node, &failure.error);
+                if repeat {
+                    (repeats, failed_one) = (repeats + 1, Some(sent_at));
                     shard.counters.retried();
                     continue;
-                }
-                if service.pools[node].wake_one() {
-                    shard.net.hurry();
                 }
                 Err((failure.error, failure.phase))
             }
@@ -335,10 +362,16 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     /// Whether a request that failed before any answer may be sent again; it is in `request` then.
-    fn may_repeat<C: Carrier>(&self, carrier: &mut C, request: &mut C::Request, whole: bool) -> bool {
+    fn may_repeat<C: Carrier>(
+        &self,
+        carrier: &mut C,
+        request: &mut C::Request,
+        whole: bool,
+        repeats: usize,
+    ) -> bool {
         match carrier.take_back(request, whole) {
-            Some(Reached::Nothing) => true,
-            Some(Reached::Perhaps) => self.asked.method.is_idempotent(),
+            Some(Reached::Nothing) => repeats < REPEATS_MAX,
+            Some(Reached::Perhaps) => repeats == 0 && self.asked.method.is_idempotent(),
             None => false,
         }
     }

@@ -87,8 +87,8 @@ impl Carrier for Connection {
     type Upload<'a> = Upload<'a>;
     type Answer<'a> = Answer<'a>;
 
-    fn take(pool: &NodePool, now: Instant, opened_after: Option<Instant>) -> Option<Self> {
-        if opened_after.is_some() { None } else { pool.take(now) }
+    fn take(pool: &NodePool, now: Instant, heard_after: Option<Instant>) -> Option<Self> {
+        if heard_after.is_some() { None } else { pool.take(now) }
     }
 
     async fn open(
@@ -102,8 +102,8 @@ impl Carrier for Connection {
         Ok(Self { stream, inbox: Inbox::default(), node, used: false })
     }
 
-    async fn send(&mut self, request: &mut Request) -> io::Result<()> {
-        self.stream.post(std::mem::take(&mut request.out)).await
+    async fn send(&mut self, request: &mut Request) -> io::Result<bool> {
+        self.stream.post(std::mem::take(&mut request.out)).await.map(|()| true)
     }
 
     fn answer(&mut self) -> Answer<'_> {
@@ -143,6 +143,10 @@ impl Carrier for Connection {
         if woken {
             shard.net.hurry();
         }
+    }
+
+    fn give_up(self, shard: &Shard, service: &ServiceState, node: usize, _: &Error) {
+        self.release(shard, service, node, false);
     }
 }
 

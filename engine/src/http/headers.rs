@@ -1,4 +1,4 @@
-//! What goes over: the heads that the gateway writes, to origins and to HTTP/1 clients.
+//! What goes over: the heads that the gateway writes, to origins and to HTTP/1 clients; for HTTP/2, their fields.
 //!
 //! Input: a parsed head with its meaning, what the exchange decided (path, framing, connection), who is asking
 //! ([`Hop`]) and the service's [`Rules`]. Output: the bytes of a head, appended to the caller's vector.
@@ -73,7 +73,7 @@ pub struct ResponseOut<'a> {
     pub date: Option<&'a str>,
 }
 
-/// Appends the head of a request to an origin.
+/// Appends the head of a request to an origin that speaks HTTP/1.1.
 pub fn write_request(
     out: &mut Vec<u8>,
     head: &RequestHead,
@@ -85,32 +85,77 @@ pub fn write_request(
     let rules = &rules.request;
     out.reserve(head.len + to.path.len() + 384 + rules.lines.len());
     write_request_line(out, head.method, to);
-    write_field(out, "Host", rules.host.as_deref().unwrap_or(hop.host).as_bytes());
-    for (index, field) in head.fields.iter().enumerate() {
-        if meta.special.contains(index) && !(hop.trusted && is_kept_from_trusted(field.name)) {
-            continue;
-        }
-        if !rules.takes(field.name) {
-            write_field(out, field.name, field.value);
-        }
+    write_field(out, "Host", request_host(rules, hop).as_bytes());
+    write_end_to_end(out, head, meta, rules, hop);
+    write_request_length(out, meta, to);
+    if to.body == BodyFraming::Chunked {
+        out.extend_from_slice(CHUNKED);
     }
-    match to.body {
-        BodyFraming::Length(bytes) => write_content_length(out, bytes),
-        BodyFraming::Chunked => out.extend_from_slice(CHUNKED),
-        // RFC 9110 8.6: some origins wait for a length where the method gives content a meaning.
-        BodyFraming::None if matches!(meta.method, Method::Post | Method::Put | Method::Patch) => {
-            write_content_length(out, 0);
-        }
-        BodyFraming::None => {}
-        BodyFraming::UntilClose => debug_assert!(false, "no request is framed so"),
-    }
-    if to.expect_continue {
-        out.extend_from_slice(b"Expect: 100-continue\r\n");
-    }
-    write_forwarding(out, head, meta, rules, hop);
+    write_forwarding(out, head, meta, to, rules, hop);
     write_request_connection(out, head, meta);
     out.extend_from_slice(&rules.lines);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Gives the fields of a request to an origin that speaks HTTP/2, and returns what its `:authority` says (RFC 9113
+/// 8.3.1: in place of Host). Names are spelled as they came.
+pub fn request_fields<'a>(
+    out: &mut impl Fields,
+    head: &RequestHead,
+    meta: &RequestMeta,
+    to: &RequestOut,
+    rules: &'a Rules,
+    hop: &Hop<'a>,
+) -> &'a str {
+    let rules = &rules.request;
+    write_end_to_end(out, head, meta, rules, hop);
+    write_request_length(out, meta, to);
+    write_forwarding(out, head, meta, to, rules, hop);
+    if meta.takes_trailers {
+        out.field("te", b"trailers");
+    }
+    for (name, value) in &rules.fields {
+        out.field(name, value.as_bytes());
+    }
+    request_host(rules, hop)
+}
+
+/// Where fields are written: lines of HTTP/1, or a list for HTTP/2.
+pub trait Fields {
+    /// Begins a field. Its name must be valid.
+    fn begin(&mut self, name: &str);
+
+    /// Appends to its value, which must be valid in the end.
+    fn part(&mut self, value: &[u8]);
+
+    /// Ends it.
+    fn end(&mut self);
+
+    /// A field whose value is whole.
+    #[inline]
+    fn field(&mut self, name: &str, value: &[u8]) {
+        self.begin(name);
+        self.part(value);
+        self.end();
+    }
+}
+
+impl Fields for Vec<u8> {
+    #[inline]
+    fn begin(&mut self, name: &str) {
+        self.extend_from_slice(name.as_bytes());
+        self.extend_from_slice(b": ");
+    }
+
+    #[inline]
+    fn part(&mut self, value: &[u8]) {
+        self.extend_from_slice(value);
+    }
+
+    #[inline]
+    fn end(&mut self) {
+        self.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Appends the head of a response to an HTTP/1 client.
@@ -234,17 +279,49 @@ pub fn write_status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
 /// Appends a field line. Name and value must be valid.
 #[inline]
 pub fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+    out.field(name, value);
 }
 
 /// Appends a Content-Length field.
-pub fn write_content_length(out: &mut Vec<u8>, bytes: u64) {
-    out.extend_from_slice(b"Content-Length: ");
-    out.extend_from_slice(itoa::Buffer::new().format(bytes).as_bytes());
-    out.extend_from_slice(b"\r\n");
+pub fn write_content_length(out: &mut impl Fields, bytes: u64) {
+    out.field("Content-Length", itoa::Buffer::new().format(bytes).as_bytes());
+}
+
+/// The Host that the origin gets.
+fn request_host<'a>(rules: &'a RuleSet, hop: &Hop<'a>) -> &'a str {
+    rules.host.as_deref().unwrap_or(hop.host)
+}
+
+/// What the client's head has that goes on as it is.
+#[inline]
+fn write_end_to_end(
+    out: &mut impl Fields,
+    head: &RequestHead,
+    meta: &RequestMeta,
+    rules: &RuleSet,
+    hop: &Hop,
+) {
+    for (index, field) in head.fields.iter().enumerate() {
+        if meta.special.contains(index) && !(hop.trusted && is_kept_from_trusted(field.name)) {
+            continue;
+        }
+        if !rules.takes(field.name) {
+            out.field(field.name, field.value);
+        }
+    }
+}
+
+/// The length of the request's body, where there is one.
+fn write_request_length(out: &mut impl Fields, meta: &RequestMeta, to: &RequestOut) {
+    match to.body {
+        BodyFraming::Length(bytes) => write_content_length(out, bytes),
+        // RFC 9110 8.6: some origins wait for a length where the method gives content a meaning.
+        BodyFraming::None if matches!(meta.method, Method::Post | Method::Put | Method::Patch) => {
+            write_content_length(out, 0);
+        }
+        BodyFraming::None | BodyFraming::Chunked => {}
+        BodyFraming::UntilClose => debug_assert!(false, "no request is framed so"),
+    }
 }
 
 /// What a trusted proxy says once for all hops passes as it is; lists are written anew with this hop added.
@@ -252,54 +329,64 @@ fn is_kept_from_trusted(name: &str) -> bool {
     matches!(syntax::classify(name), Known::ForwardedOther | Known::ForwardedProto | Known::ForwardedHost)
 }
 
-/// X-Forwarded-*, Forwarded (RFC 7239), X-Request-Id and Via (RFC 9110 7.6.3).
-fn write_forwarding(out: &mut Vec<u8>, head: &RequestHead, meta: &RequestMeta, rules: &RuleSet, hop: &Hop) {
+/// Expect, X-Forwarded-*, Forwarded (RFC 7239), X-Request-Id and Via (RFC 9110 7.6.3).
+fn write_forwarding(
+    out: &mut impl Fields,
+    head: &RequestHead,
+    meta: &RequestMeta,
+    to: &RequestOut,
+    rules: &RuleSet,
+    hop: &Hop,
+) {
+    if to.expect_continue {
+        out.field("Expect", b"100-continue");
+    }
     let said = if hop.trusted && meta.forwarded { head.fields } else { &[] };
     let address = hop.peer.to_canonical();
     let peer = IpText::new(address);
     if !rules.makes(Made::ForwardedFor) {
-        out.extend_from_slice(b"X-Forwarded-For: ");
+        out.begin("X-Forwarded-For");
         write_joined(out, said, Known::ForwardedFor);
-        out.extend_from_slice(peer.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        out.part(peer.as_bytes());
+        out.end();
     }
     let proto = if hop.https { "https" } else { "http" };
     if !rules.makes(Made::ForwardedProto) && !has(said, Known::ForwardedProto) {
-        write_field(out, "X-Forwarded-Proto", proto.as_bytes());
+        out.field("X-Forwarded-Proto", proto.as_bytes());
     }
     if !rules.makes(Made::ForwardedHost) && !has(said, Known::ForwardedHost) && !meta.host.is_empty() {
-        write_field(out, "X-Forwarded-Host", meta.host.as_bytes());
+        out.field("X-Forwarded-Host", meta.host.as_bytes());
     }
     if !rules.makes(Made::Forwarded) {
-        out.extend_from_slice(b"Forwarded: ");
+        out.begin("Forwarded");
         write_joined(out, said, Known::Forwarded);
         write_forwarded_element(out, &peer, address.is_ipv6(), meta.host, proto);
+        out.end();
     }
     if !rules.makes(Made::RequestId) && !hop.request_id.is_empty() {
-        write_field(out, "X-Request-Id", hop.request_id.as_bytes());
+        out.field("X-Request-Id", hop.request_id.as_bytes());
     }
     if let Some(app_id) = hop.tenant {
-        write_field(out, "X-Coregate-App-Id", app_id.as_bytes());
+        out.field("X-Coregate-App-Id", app_id.as_bytes());
     }
     if !rules.makes(Made::Via) {
-        write_field(out, "Via", via(head.version).as_bytes());
+        out.field("Via", via(head.version).as_bytes());
     }
 }
 
 /// RFC 7239 4 and 6: IPv6 addresses, and hosts for their ports, are quoted.
-fn write_forwarded_element(out: &mut Vec<u8>, peer: &IpText, ipv6: bool, host: &str, proto: &str) {
+fn write_forwarded_element(out: &mut impl Fields, peer: &IpText, ipv6: bool, host: &str, proto: &str) {
     let (open, close): (&[u8], &[u8]) = if ipv6 { (b"for=\"[", b"]\"") } else { (b"for=", b"") };
     for part in [open, peer.as_bytes(), close] {
-        out.extend_from_slice(part);
+        out.part(part);
     }
     if !host.is_empty() {
-        out.extend_from_slice(b";host=\"");
-        out.extend_from_slice(host.as_bytes());
-        out.push(b'"');
+        out.part(b";host=\"");
+        out.part(host.as_bytes());
+        out.part(b"\"");
     }
-    out.extend_from_slice(b";proto=");
-    out.extend_from_slice(proto.as_bytes());
-    out.extend_from_slice(b"\r\n");
+    out.part(b";proto=");
+    out.part(proto.as_bytes());
 }
 
 /// RFC 9110 7.6.3: the version in which the message was received, and a pseudonym.
@@ -335,12 +422,12 @@ fn has(fields: &[Field], known: Known) -> bool {
 }
 
 /// The values of all lines of a list, each with a comma after it (RFC 9110 5.3).
-fn write_joined(out: &mut Vec<u8>, fields: &[Field], known: Known) {
+fn write_joined(out: &mut impl Fields, fields: &[Field], known: Known) {
     for field in
         fields.iter().filter(|field| syntax::classify(field.name) == known && !field.value.is_empty())
     {
-        out.extend_from_slice(field.value);
-        out.extend_from_slice(b", ");
+        out.part(field.value);
+        out.part(b", ");
     }
 }
 
