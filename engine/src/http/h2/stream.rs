@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -70,7 +70,9 @@ pub async fn serve(
         reply: &reply,
         accounted: &written,
     };
-    if AssertUnwindSafe(stream.request(&parts, body)).catch_unwind().await.is_err() {
+    // In its place: to move a future of some KiB about costs more than to run it.
+    let panicked = AssertUnwindSafe(pin!(stream.request(&parts, body))).catch_unwind().await.is_err();
+    if panicked {
         stream.panicked(&parts).await;
     }
 }
@@ -118,8 +120,10 @@ impl Stream<'_> {
                 let accept = websocket.as_ref().map(Key::accept);
                 let mut responder = Responder::new(self.shard, self.reply, accept.as_deref());
                 let timers = Timers { up: self.shard.net.timer(), down: self.shard.net.timer() };
-                let carried = carry(self.shard, &timers, plan, &mut body, &mut responder);
-                let outcome = self.watched(carried, parts).await;
+                let outcome = {
+                    let carried = pin!(carry(self.shard, &timers, plan, &mut body, &mut responder));
+                    self.watched(carried, parts).await
+                };
                 let moved = responder.moved(self.head_bytes + body.bytes());
                 drop(responder);
                 self.carried(&record, &outcome, moved, &id).await;
@@ -137,9 +141,8 @@ impl Stream<'_> {
     }
 
     /// Runs an exchange for as long as the client waits for it: it may reset the stream, or have set a deadline.
-    async fn watched(&self, carried: impl Future<Output = Outcome>, parts: &Parts) -> Outcome {
+    async fn watched(&self, mut carried: Pin<&mut impl Future<Output = Outcome>>, parts: &Parts) -> Outcome {
         let deadline = self.deadline(parts);
-        let mut carried = pin!(carried);
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = carried.as_mut().poll(cx) {
                 return Poll::Ready(outcome);
