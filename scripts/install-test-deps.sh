@@ -13,7 +13,8 @@ wanted=(wrk:wrk nginx:nginx-light haproxy:haproxy curl:curl openssl:openssl ps:p
     redis-server:redis-server taskset:util-linux cc:gcc c++:g++ git:git python3:python3 nghttp:nghttp2-client
     h2load:nghttp2-client)
 # Python packages that tests run as peers; the second word is what they are imported as.
-python_wanted=(h2==4.3.0:h2 wsproto==1.3.2:wsproto websockets==15.0.1:websockets)
+python_wanted=(h2==4.3.0:h2 wsproto==1.3.2:wsproto websockets==15.0.1:websockets
+    grpcio==1.85.3:grpc)
 
 say() { echo "install-test-deps: $*"; }
 

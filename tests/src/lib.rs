@@ -20,6 +20,7 @@ pub mod h2_raw;
 pub mod load;
 pub mod message;
 pub mod origin;
+pub mod peers;
 pub mod ports;
 pub mod process;
 pub mod redis;

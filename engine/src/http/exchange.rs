@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -385,30 +385,29 @@ impl Exchange<'_> {
         sink: &mut K,
         uploaded: &Cell<bool>,
     ) -> Result<Answered, Failure> {
-        let pace = self.pace();
-        let mut up = pin!(relay(&self.shard.net, &self.timers.up, &pace, source, &mut upload));
         let mut down = pin!(self.answer(answer, sink, uploaded));
-        let mut ended = false;
-        poll_fn(|cx| {
-            if !ended && let Poll::Ready(result) = up.as_mut().poll(cx) {
-                ended = true;
-                match result {
-                    Ok(()) => uploaded.set(true),
-                    // The node takes no more of it; it may still have something to say.
-                    Err(RelayError::Write) => {}
-                    Err(error) => {
-                        let error = upload_error(error);
-                        return Poll::Ready(Err(Failure {
-                            error,
-                            phase: Phase::RequestBody,
-                            untouched: false,
-                        }));
-                    }
+        let early = {
+            let pace = self.pace();
+            let mut up = pin!(relay(&self.shard.net, &self.timers.up, &pace, source, &mut upload));
+            poll_fn(|cx| match up.as_mut().poll(cx) {
+                Poll::Ready(Ok(())) => {
+                    uploaded.set(true);
+                    Poll::Ready(None)
                 }
-            }
-            down.as_mut().poll(cx)
-        })
-        .await
+                // The node takes no more of it; it may still have something to say.
+                Poll::Ready(Err(RelayError::Write)) => Poll::Ready(None),
+                Poll::Ready(Err(error)) => {
+                    let (error, phase) = (upload_error(error), Phase::RequestBody);
+                    Poll::Ready(Some(Err(Failure { error, phase, untouched: false })))
+                }
+                Poll::Pending => down.as_mut().poll(cx).map(Some),
+            })
+            .await
+        };
+        match early {
+            Some(result) => result,
+            None => unless_gone(source, down).await,
+        }
     }
 
     /// Relays the answer for as long as the client is there. One that has shut down its side only still wants it; one
@@ -420,15 +419,7 @@ impl Exchange<'_> {
         sink: &mut K,
         uploaded: &Cell<bool>,
     ) -> Result<Answered, Failure> {
-        let mut answer = pin!(self.answer(answer, sink, uploaded));
-        poll_fn(|cx| {
-            if source.has_failed() {
-                let (error, phase) = (Error::ClientGone, Phase::ResponseHead);
-                return Poll::Ready(Err(Failure { error, phase, untouched: false }));
-            }
-            answer.as_mut().poll(cx)
-        })
-        .await
+        unless_gone(source, pin!(self.answer(answer, sink, uploaded))).await
     }
 
     /// Relays the answer.
@@ -514,6 +505,21 @@ impl Exchange<'_> {
         let limit = self.service.plan.config.timeouts.body;
         Pace { read: limit, write: limit, moved: self.moved }
     }
+}
+
+/// Waits for the answer for as long as the client is there.
+async fn unless_gone<R: Source>(
+    source: &R,
+    mut answer: Pin<&mut impl Future<Output = Result<Answered, Failure>>>,
+) -> Result<Answered, Failure> {
+    poll_fn(|cx| {
+        if source.has_failed() {
+            let (error, phase) = (Error::ClientGone, Phase::ResponseHead);
+            return Poll::Ready(Err(Failure { error, phase, untouched: false }));
+        }
+        answer.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// What a failed upload means: the source is the client, the sink the node.
