@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use coregate_config::checked::Hsts;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::{SmallVec, smallvec};
@@ -13,6 +14,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::access_log::escape::json;
 use crate::error::{Error, Limited};
 use crate::http::grpc;
+use crate::http::headers::{HSTS_BYTES_MAX, hsts_value};
 use crate::tenant::endpoint::TokenAnswer;
 
 /// The methods that the gateway itself knows to be accepted for `OPTIONS *`.
@@ -71,6 +73,22 @@ impl<'a> Answer<'a> {
     /// The answer to `OPTIONS *`, which asks about the server as a whole (RFC 9110 9.3.7).
     pub fn to_options() -> Self {
         Self { status: 204, fields: smallvec![("allow", ALLOW_ANY.into())], body: Body::Empty }
+    }
+
+    /// The answer to a request that came in clear and is wanted by TLS (RFC 9110 15.4.9: method and body stay).
+    pub fn to_https(location: &'a str, request_id: &'a str) -> Self {
+        let (code, message) =
+            ("https_required", "this is answered by https alone, at the address in Location");
+        let body = Body::Error { code, message, request_id };
+        Self { status: 308, fields: smallvec![("location", location.into())], body }
+    }
+
+    /// The same, asking to be spoken to by TLS alone from now on.
+    pub fn secured(mut self, hsts: Hsts) -> Self {
+        let mut buffer = [0; HSTS_BYTES_MAX];
+        let value = String::from_utf8_lossy(hsts_value(hsts, &mut buffer)).into_owned();
+        self.fields.push(("strict-transport-security", value.into()));
+        self
     }
 
     /// The answer of the token endpoint.

@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_types, reason = "the harness is made of plain threads; no shard runs in it")]
 
 pub mod body;
+pub mod certs;
 pub mod client;
 pub mod config;
 pub mod exchange;
@@ -28,6 +29,7 @@ pub mod request;
 pub mod wait;
 pub mod wire;
 
+pub use certs::{Authority, Pair};
 pub use client::Client;
 pub use config::{Service, route, service};
 pub use exchange::Exchange;

@@ -101,7 +101,15 @@ fn writing(criterion: &mut Criterion) {
             };
             let peer = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 17));
             let request_id = "0123456789abcdef0123456789abcdef";
-            let hop = Hop { peer, trusted: false, https: false, host: meta.host, request_id, tenant: None };
+            let hop = Hop {
+                peer,
+                trusted: false,
+                https: false,
+                host: meta.host,
+                request_id,
+                tenant: None,
+                subject: None,
+            };
             let mut out = Vec::new();
             group.bench_function(format!("write_request, {name}{kind}"), |bencher| {
                 bencher.iter(|| {
@@ -119,6 +127,7 @@ fn writing(criterion: &mut Criterion) {
             body: BodyFraming::Length(5120),
             client_version: Version::Http11,
             date: None,
+            hsts: None,
         };
         let mut out = Vec::new();
         group.bench_function(format!("write_response{kind}"), |bencher| {

@@ -37,6 +37,13 @@ pub struct Listener {
     pub proxy_protocol: bool,
 }
 
+impl Listener {
+    /// Strict-Transport-Security, where it is sent.
+    pub fn hsts(&self) -> Option<Hsts> {
+        self.tls.as_ref().and_then(|tls| tls.hsts)
+    }
+}
+
 /// What a listener speaks.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ListenerProtocol {

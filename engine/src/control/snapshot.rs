@@ -4,7 +4,7 @@
 //! state (balancers, pools, counters, leases) from it and keeps what belongs to nodes and services that stayed. What
 //! limits have given out already stays given out: buckets, quotas and the table of clients go on in the next snapshot.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -121,6 +121,7 @@ impl Snapshot {
         let Process { shards, now } = process;
         let buckets = previous.map(Self::buckets).unwrap_or_default();
         let shared = previous.map(Self::shared).unwrap_or_default();
+        let identity_headers = identity_headers(&gateway);
         let plan = |service: &Service| {
             let node = |(address, weight)| NodePlan {
                 address,
@@ -130,7 +131,7 @@ impl Snapshot {
             };
             Arc::new(ServicePlan {
                 config: service.clone(),
-                rules: service_rules(service),
+                rules: service_rules(service, &identity_headers),
                 access: AccessList::build(&service.access.allow, &service.access.deny),
                 rate: service.limits.service.map(|rate| match service.limits.scope {
                     LimitScope::Process => {
@@ -176,9 +177,18 @@ impl Snapshot {
     }
 }
 
+/// The headers that tell origins who a client is by its certificate. A client's own do not pass, whichever listener it
+/// comes by: an origin cannot tell.
+fn identity_headers(gateway: &Gateway) -> BTreeSet<&str> {
+    let listeners = gateway.listeners.iter().filter(|listener| listener.enabled);
+    let clients = listeners.filter_map(|listener| listener.tls.as_ref()?.clients.as_ref());
+    clients.map(|clients| &*clients.subject_header).collect()
+}
+
 /// What a service's tenants identify themselves with is between them and the gateway.
-fn service_rules(service: &Service) -> Rules {
+fn service_rules(service: &Service, identity_headers: &BTreeSet<&str>) -> Rules {
     let rules = Rules::from(&service.headers);
+    let rules = identity_headers.iter().fold(rules, |rules, header| rules.withholding(header));
     if service.access.require_tenant { rules.withholding("authorization") } else { rules }
 }
 

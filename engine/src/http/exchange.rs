@@ -31,6 +31,7 @@ use crate::relay::{Pace, Progress, ReadError, RelayError, Sink, Source, fill, re
 use crate::route::Lookup;
 use crate::shard::{ServiceState, Shard};
 use crate::tenant;
+use crate::tls::subject::Subject;
 use crate::upstream::{self, Lease, Tried};
 
 /// Where the answer goes.
@@ -59,8 +60,8 @@ pub struct Origin {
     pub peer: IpAddr,
     /// The connection is TLS.
     pub https: bool,
-    /// The subject of the client's certificate, which was verified (RFC 4514).
-    pub subject: Option<Rc<str>>,
+    /// Who the client is by its certificate, which was verified.
+    pub subject: Option<Rc<Subject>>,
 }
 
 /// Timers of one connection, one for each direction.
@@ -172,7 +173,8 @@ pub fn decide(
     // A client of HTTP/1.0 need not say whom it asks, but the upstream's HTTP/1.1 must (RFC 9112 3.2).
     let host = if meta.host.is_empty() { &*config.name } else { meta.host };
     let tenant = record.tenant.as_ref().map(|tenant| &*tenant.plan.config.app_id);
-    let hop = Hop { peer: origin.peer, trusted, https: origin.https, host, request_id, tenant };
+    let subject = origin.subject.as_deref().map(|subject| (&*subject.header, &*subject.value));
+    let hop = Hop { peer: origin.peer, trusted, https: origin.https, host, request_id, tenant, subject };
     let rules = &service.plan.rules;
     let request = if config.http2 && !meta.upgrade {
         let tls = config.tls.is_some();

@@ -219,6 +219,10 @@ impl Client<'_> {
                 let to = To { id: &request_id, method, bytes_in: head_bytes as u64, keep: bodiless };
                 return Box::pin(self.options(&record, to)).await;
             }
+            Verdict::Redirect(location) => {
+                let to = To { id: &request_id, method, bytes_in: head_bytes as u64, keep: bodiless };
+                return Box::pin(self.redirect(&record, &location, to)).await;
+            }
             Verdict::Token(head) => {
                 let to = To { id: &request_id, method, bytes_in: head_bytes as u64, keep: keep_alive };
                 return Box::pin(self.token(&record, &head, framing, to)).await;
@@ -230,7 +234,8 @@ impl Client<'_> {
             }
         };
         let service = plan.service.clone();
-        let mut responder = Responder::new(self.shard, self.stream, &self.written, version, keep_alive);
+        let mut responder =
+            Responder::new(self.shard, self.stream, &self.written, version, keep_alive, self.listener.hsts());
         let mut body = Incoming::new(self.stream, &mut self.inbox, framing, body_bytes_max(&service));
         let outcome = carry(self.shard, self.timers, plan, &mut body, &mut responder).await;
         let (whole, bytes_in) = (body.is_done(), head_bytes as u64 + body.bytes());
@@ -300,7 +305,7 @@ impl Client<'_> {
             },
             Err(error) => return Some(Err(self.unread(error.into(), None, record))),
         };
-        let (request_id, verdict) = judge(self.shard, &self.origin, &head, &meta, record);
+        let (request_id, verdict) = judge(self.shard, &self.listener, &self.origin, &head, &meta, record);
         let decided = Decided {
             version: head.version,
             method: meta.method,

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
+use coregate_config::checked::Hsts;
+
 use crate::error::Error;
 use crate::http::body::BodyFraming;
 use crate::http::exchange::ResponseSink;
@@ -26,6 +28,7 @@ pub struct Responder<'a> {
     framing: BodyFraming,
     version: Version,
     keep_alive: bool,
+    hsts: Option<Hsts>,
     status: u16,
     bytes: u64,
     /// Of those, and of what is still to be flushed.
@@ -40,10 +43,23 @@ impl<'a> Responder<'a> {
         written: &'a Cell<bool>,
         version: Version,
         keep_alive: bool,
+        hsts: Option<Hsts>,
     ) -> Self {
         let out = shard.net.outgoing();
         let framing = BodyFraming::None;
-        Self { shard, stream, written, out, framing, version, keep_alive, status: 0, bytes: 0, head_bytes: 0 }
+        Self {
+            shard,
+            stream,
+            written,
+            out,
+            framing,
+            version,
+            keep_alive,
+            hsts,
+            status: 0,
+            bytes: 0,
+            head_bytes: 0,
+        }
     }
 
     /// What was sent, for an exchange that has received so much. Status 0 = none was written.
@@ -81,6 +97,7 @@ impl ResponseSink for Responder<'_> {
             body: BodyFraming::None,
             client_version: self.version,
             date: None,
+            hsts: None,
         };
         self.write_head(head, meta, &to, rules);
     }
@@ -110,8 +127,13 @@ impl ResponseSink for Responder<'_> {
             (false, false) => ConnectionOut::Close,
         };
         let date = self.shard.date();
-        let to =
-            ResponseOut { connection, body: self.framing, client_version: self.version, date: Some(&date) };
+        let to = ResponseOut {
+            connection,
+            body: self.framing,
+            client_version: self.version,
+            date: Some(&date),
+            hsts: self.hsts,
+        };
         self.write_head(head, meta, &to, rules);
         if meta.upgrade {
             self.framing = BodyFraming::UntilClose;

@@ -10,6 +10,8 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use coregate_config::checked::Hsts;
+
 use super::body::BodyFraming;
 use super::head::{Field, Method, RequestHead, RequestMeta, ResponseHead, ResponseMeta, Version};
 use super::syntax::{self, Known};
@@ -34,6 +36,9 @@ pub struct Hop<'a> {
     pub request_id: &'a str,
     /// The tenant that it is from.
     pub tenant: Option<&'a str>,
+    /// A field that tells who the client is by its certificate: name and value. A client's own field of that name does not
+    /// pass ([`Rules::withholding`]).
+    pub subject: Option<(&'a str, &'a str)>,
 }
 
 /// How a request goes upstream, as decided by the exchange.
@@ -71,6 +76,8 @@ pub struct ResponseOut<'a> {
     pub client_version: Version,
     /// A Date to add where the origin sent none (RFC 9110 6.6.1), as an IMF-fixdate.
     pub date: Option<&'a str>,
+    /// Strict-Transport-Security in place of what the origin says of it.
+    pub hsts: Option<Hsts>,
 }
 
 /// Appends the head of a request to an origin that speaks HTTP/1.1.
@@ -199,7 +206,8 @@ pub fn response_fields(
 ) {
     let rules = &rules.response;
     for (index, Field { name, value }) in head.fields.iter().enumerate() {
-        if !meta.special.contains(index) && !rules.takes(name) {
+        let replaced = to.hsts.is_some() && name.eq_ignore_ascii_case(HSTS);
+        if !meta.special.contains(index) && !rules.takes(name) && !replaced {
             field(name, value);
         }
     }
@@ -218,6 +226,9 @@ pub fn response_fields(
     }
     if !rules.makes(Made::Via) {
         field("Via", via(head.version).as_bytes());
+    }
+    if let Some(hsts) = to.hsts.filter(|_| head.status >= 200) {
+        field(HSTS, hsts_value(hsts, &mut [0; HSTS_BYTES_MAX]));
     }
     for (name, value) in &rules.fields {
         field(name, value.as_bytes());
@@ -252,6 +263,22 @@ fn parse_forwarded_for(entry: &[u8]) -> Option<IpAddr> {
     };
     address.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
+
+/// Name of the field by which a host asks to be spoken to by TLS alone (RFC 6797).
+pub const HSTS: &str = "Strict-Transport-Security";
+
+/// Its value, written into `buffer`.
+pub fn hsts_value(hsts: Hsts, buffer: &mut [u8; HSTS_BYTES_MAX]) -> &[u8] {
+    let mut rest = &mut buffer[..];
+    let subdomains = if hsts.include_subdomains { "; includeSubDomains" } else { "" };
+    let written = write!(rest, "max-age={}{subdomains}", hsts.max_age.as_secs());
+    debug_assert!(written.is_ok());
+    let len = HSTS_BYTES_MAX - rest.len();
+    &buffer[..len]
+}
+
+/// `max-age=18446744073709551615; includeSubDomains`
+pub const HSTS_BYTES_MAX: usize = 47;
 
 const CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";
 
@@ -368,6 +395,9 @@ fn write_forwarding(
     }
     if let Some(app_id) = hop.tenant {
         out.field("X-Coregate-App-Id", app_id.as_bytes());
+    }
+    if let Some((name, subject)) = hop.subject {
+        write_field(out, name, subject.as_bytes());
     }
     if !rules.makes(Made::Via) {
         out.field("Via", via(head.version).as_bytes());

@@ -8,11 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use coregate_config::checked::ListenerProtocol;
+use coregate_config::checked::{ListenerProtocol, ListenerTls};
 use rustls::{HandshakeKind, ProtocolVersion};
 
 use super::stream::{HandshakeError, TlsStream};
-use super::subject::subject;
+use super::subject::{Subject, subject};
 use crate::account::Handshake;
 use crate::answer::{Answer, Body, Fields};
 use crate::limits::{LINGER, LINGER_BYTES_MAX};
@@ -23,8 +23,8 @@ use crate::shard::{ListenerState, Shard};
 pub struct Accepted {
     /// The connection.
     pub stream: TlsStream,
-    /// The subject of the client's certificate (RFC 4514), if it has presented one; it is verified.
-    pub subject: Option<Rc<str>>,
+    /// Who the client is by its certificate, if it has presented one; it is verified.
+    pub subject: Option<Rc<Subject>>,
 }
 
 /// Shakes hands. `first`: what the client has sent already, if anything was read.
@@ -68,7 +68,7 @@ pub async fn accept(
     };
     match result {
         Ok(stream) => {
-            let accepted = Accepted::new(stream);
+            let accepted = Accepted::new(stream, settings);
             shard.counters.handshake(accepted.as_ref().map_or(Handshake::Refused, Accepted::kind));
             accepted
         }
@@ -86,12 +86,15 @@ pub async fn accept(
 
 impl Accepted {
     /// `None` if the client has a certificate whose subject cannot be passed on: it must not pass for nobody.
-    fn new(stream: TlsStream) -> Option<Self> {
+    fn new(stream: TlsStream, settings: &ListenerTls) -> Option<Self> {
         let presented = stream
             .negotiated(|common| common.peer_certificates().and_then(|chain| chain.first()).map(subject));
         let subject = match presented {
             Some(None) => return None,
-            Some(Some(subject)) => Some(subject.into()),
+            Some(Some(value)) => settings
+                .clients
+                .as_ref()
+                .map(|clients| Rc::new(Subject { header: clients.subject_header.clone(), value })),
             None => None,
         };
         Some(Self { stream, subject })

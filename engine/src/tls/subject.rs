@@ -6,6 +6,15 @@ use x509_cert::der::Decode;
 /// Bytes of the text; a longer one is not passed on in part, since a part could be another's.
 pub const SUBJECT_BYTES_MAX: usize = 4096;
 
+/// Who a client is by its certificate, and how an origin is told.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Name of the request header.
+    pub header: String,
+    /// The distinguished name.
+    pub value: String,
+}
+
 /// The subject's distinguished name (RFC 4514, the last part first): `CN=one,O=Example`. What is not visible ASCII is
 /// escaped byte by byte (RFC 4514 2.4), so that it is a valid field value whatever the certificate says. `None` if it
 /// cannot be read, or is too long.

@@ -41,6 +41,12 @@ impl Client<'_> {
         self.answer(record, &Outcome::new(None, Phase::Complete), &Answer::to_options(), to).await
     }
 
+    /// Tells where the request belongs.
+    pub(super) async fn redirect(&self, record: &Record, location: &str, to: To<'_>) -> Next {
+        let answer = Answer::to_https(location, to.id.as_str());
+        self.answer(record, &Outcome::new(None, Phase::Complete), &answer, to).await
+    }
+
     /// Reads the body of a request for a token, and answers it.
     pub(super) async fn token(
         &mut self,
@@ -93,6 +99,14 @@ impl Client<'_> {
     async fn answer(&self, record: &Record, outcome: &Outcome, answer: &Answer<'_>, to: To<'_>) -> Next {
         let keep = to.keep && !self.shard.draining();
         let mut out = self.shard.net.outgoing();
+        let secured;
+        let answer = match self.listener.hsts() {
+            Some(hsts) => {
+                secured = answer.clone().secured(hsts);
+                &secured
+            }
+            None => answer,
+        };
         answer.write_h1(out.bytes(), to.method == Method::Head, !keep);
         let bytes_out = out.len() as u64;
         self.timers.down.set(self.shard.net.now() + self.listener.header_timeout);

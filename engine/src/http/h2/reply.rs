@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use coregate_config::checked::Hsts;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -226,6 +227,7 @@ pub struct Responder<'a> {
     reply: &'a Reply,
     /// For an extended CONNECT: the Sec-WebSocket-Accept that the node has to send.
     websocket_accept: Option<&'a str>,
+    hsts: Option<Hsts>,
     queue: Queue,
     /// Content has ended; with these trailers.
     end: Option<HeaderMap>,
@@ -236,9 +238,24 @@ pub struct Responder<'a> {
 
 impl<'a> Responder<'a> {
     /// For that request.
-    pub fn new(shard: &'a Rc<Shard>, reply: &'a Reply, websocket_accept: Option<&'a str>) -> Self {
+    pub fn new(
+        shard: &'a Rc<Shard>,
+        reply: &'a Reply,
+        websocket_accept: Option<&'a str>,
+        hsts: Option<Hsts>,
+    ) -> Self {
         let queue = Queue::default();
-        Self { shard, reply, websocket_accept, queue, end: None, status: 0, head_bytes: 0, body_bytes: 0 }
+        Self {
+            shard,
+            reply,
+            websocket_accept,
+            hsts,
+            queue,
+            end: None,
+            status: 0,
+            head_bytes: 0,
+            body_bytes: 0,
+        }
     }
 
     /// What was sent, for an exchange that has received so much. Status 0 = none was written.
@@ -260,6 +277,7 @@ impl<'a> Responder<'a> {
             body: meta.body,
             client_version: Version::H2,
             date,
+            hsts: self.hsts,
         };
         let mut fields = HeaderMap::with_capacity(head.fields.len() + 4);
         self.head_bytes += STATUS_LINE_BYTES;

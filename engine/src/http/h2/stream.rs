@@ -107,7 +107,7 @@ impl Stream<'_> {
         };
         let limits = head_limits(self.listener);
         let judged = request::convert(parts, &asks, &limits, |head, meta| {
-            judge(self.shard, self.origin, head, meta, &mut record)
+            judge(self.shard, self.listener, self.origin, head, meta, &mut record)
         });
         let (id, verdict) = match judged {
             Ok(judged) => judged,
@@ -118,7 +118,8 @@ impl Stream<'_> {
             Verdict::Forward(plan) => {
                 body.limit(body_bytes_max(&plan.service));
                 let accept = websocket.as_ref().map(Key::accept);
-                let mut responder = Responder::new(self.shard, self.reply, accept.as_deref());
+                let mut responder =
+                    Responder::new(self.shard, self.reply, accept.as_deref(), self.listener.hsts());
                 let timers = Timers { up: self.shard.net.timer(), down: self.shard.net.timer() };
                 let outcome = {
                     let carried = pin!(carry(self.shard, &timers, plan, &mut body, &mut responder));
@@ -131,6 +132,11 @@ impl Stream<'_> {
             Verdict::Options => {
                 let outcome = Outcome::new(None, Phase::Complete);
                 self.answer(&record, &outcome, &Answer::to_options(), self.head_bytes).await;
+            }
+            Verdict::Redirect(location) => {
+                let outcome = Outcome::new(None, Phase::Complete);
+                let answer = Answer::to_https(&location, id.as_str());
+                self.answer(&record, &outcome, &answer, self.head_bytes).await;
             }
             Verdict::Token(head) => self.token(&record, &head, &mut body, &id).await,
             Verdict::Refuse(error) => {
@@ -259,6 +265,14 @@ impl Stream<'_> {
 
     /// Sends an answer of the gateway's own.
     async fn answer(&self, record: &Record, outcome: &Outcome, answer: &Answer<'_>, bytes_in: u64) {
+        let secured;
+        let answer = match self.listener.hsts() {
+            Some(hsts) => {
+                secured = answer.clone().secured(hsts);
+                &secured
+            }
+            None => answer,
+        };
         let (status, fields, body) = if self.grpc && answer.status >= 400 {
             (200, answer.grpc_fields(), Vec::new())
         } else {

@@ -59,6 +59,7 @@ impl Sent<'_> {
             host: meta.host,
             request_id: meta.request_id.unwrap_or("made"),
             tenant: self.tenant,
+            subject: None,
         };
         let rules = Rules::from(&HeaderRules { request: self.rules.clone(), response: Vec::new() });
         let mut out = Vec::new();
@@ -279,7 +280,13 @@ fn response_with(
 
 fn as_it_came(meta: &ResponseMeta) -> ResponseOut<'static> {
     let connection = if meta.upgrade { ConnectionOut::Upgrade } else { ConnectionOut::KeepAlive };
-    ResponseOut { connection, body: meta.body, client_version: Version::Http11, date: Some("now") }
+    ResponseOut {
+        connection,
+        body: meta.body,
+        client_version: Version::Http11,
+        date: Some("now"),
+        hsts: None,
+    }
 }
 
 fn response(bytes: &str) -> String {

@@ -32,7 +32,15 @@ fn written(parts: &Parts, asks: &Asks) -> Result<String, HeadError> {
             expect_continue: meta.expect_continue,
         };
         let peer = "192.0.2.1".parse().unwrap();
-        let hop = Hop { peer, trusted: false, https: false, host: meta.host, request_id: "id", tenant: None };
+        let hop = Hop {
+            peer,
+            trusted: false,
+            https: false,
+            host: meta.host,
+            request_id: "id",
+            tenant: None,
+            subject: None,
+        };
         let mut out = Vec::new();
         write_request(&mut out, head, meta, &to, &Rules::default(), &hop);
         String::from_utf8(out).unwrap()
@@ -209,7 +217,7 @@ proptest! {
             let to = RequestOut { path: meta.target.path(), query: meta.target.query(), body: meta.body,
                                   expect_continue: meta.expect_continue };
             let peer = "::1".parse().unwrap();
-            let hop = Hop { peer, trusted: true, https: true, host: meta.host, request_id: "", tenant: None };
+            let hop = Hop { peer, trusted: true, https: true, host: meta.host, request_id: "", tenant: None, subject: None };
             let mut out = Vec::new();
             write_request(&mut out, head, meta, &to, &Rules::default(), &hop);
             out
