@@ -112,8 +112,8 @@ fn version() -> &'static str {
     &TEXT
 }
 
-/// The client of Redis says at "warn" what the gateway says better.
-const LOG_DEFAULT: &str = "info,fred=off";
+/// The client of Redis says at "warn" what the gateway says better; rustls would say a line for each odd client.
+const LOG_DEFAULT: &str = "info,fred=off,rustls=error";
 
 fn start_log(flags: &LogFlags) -> Result<(), String> {
     let given = flags.log_level.clone().or_else(|| std::env::var(EnvFilter::DEFAULT_ENV).ok());

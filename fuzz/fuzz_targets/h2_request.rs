@@ -56,6 +56,7 @@ fuzz_target!(|data: &[u8]| {
             host: meta.host,
             request_id: "id",
             tenant: None,
+            subject: None,
         };
         write_request(&mut out, head, meta, &to, &Rules::default(), &hop);
         (meta.method, meta.upgrade)

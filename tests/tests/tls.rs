@@ -28,7 +28,7 @@ fn both_versions_are_spoken_and_nothing_older() {
     assert_eq!(origin.last().field("x-forwarded-proto"), Some("https"));
     assert!(origin.last().field("forwarded").is_some_and(|it| it.contains("proto=https")));
     let old = s_client(port.address(), &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], b"");
-    assert!(old.contains("protocol version"), "{old}");
+    assert!(old.contains("alert") && old.contains("Cipher is (NONE)"), "{old}");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn sessions_are_resumed_on_every_shard() {
     let session = session.to_str().expect("UTF-8");
     let request = b"GET / HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\n\r\n";
     let first = s_client(port.address(), &["-tls1_3", "-ign_eof", "-sess_out", session], request);
-    assert!(first.contains("200 OK"), "{first}");
+    assert!(first.contains("HTTP/1.1 200"), "{first}");
     for _ in 0..5 {
         let again = s_client(port.address(), &["-tls1_3", "-sess_in", session], b"Q\n");
         assert!(again.contains("Reused, TLSv1.3"), "{again}");
@@ -164,7 +164,7 @@ fn requests_in_clear_are_told_to_come_by_https() {
     let gateway = Gateway::before(&origin).listener("https_redirect = true").start();
     let location = |gateway: &Gateway, head: &str| {
         let mut client = gateway.client();
-        client.send(&format!("{head}\r\n\r\n"));
+        client.send(format!("{head}\r\n\r\n"));
         let answer = client.read();
         assert_eq!(answer.status, 308, "{answer:?}");
         answer.field("location").map(str::to_owned)
@@ -204,7 +204,12 @@ fn bodies_of_any_size_go_both_ways() {
         std::fs::write(&file, vec![b'y'; len]).unwrap();
         let data = format!("@{}", file.display());
         for version in ["--http1.1", "--http2"] {
-            let answer = authority.curl("one.test", port.address(), "/", &[version, "--data-binary", &data]);
+            let answer = authority.curl(
+                "one.test",
+                port.address(),
+                "/",
+                &[version, "-H", "Expect:", "--data-binary", &data],
+            );
             let body = answer.text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
             assert_eq!((answer.code, body.len()), (Some(0), len), "{version} {len}");
         }

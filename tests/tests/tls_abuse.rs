@@ -156,7 +156,7 @@ fn a_drain_finishes_what_is_in_flight_and_says_goodbye() {
         let asked = scope.spawn(|| authority.curl("one.test", port.address(), "/", &["--http1.1", "-v"]));
         origin.expect_count(1);
         gateway.signal(rustix::process::Signal::TERM);
-        gateway.expect_output("draining");
+        eventually("nobody is let in", PATIENCE, || Client::try_connect(port.address()).is_err());
         origin.release();
         let answer = asked.join().expect("curl");
         answer.expect(200, "late");

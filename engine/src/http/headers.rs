@@ -397,7 +397,7 @@ fn write_forwarding(
         out.field("X-Coregate-App-Id", app_id.as_bytes());
     }
     if let Some((name, subject)) = hop.subject {
-        write_field(out, name, subject.as_bytes());
+        out.field(name, subject.as_bytes());
     }
     if !rules.makes(Made::Via) {
         out.field("Via", via(head.version).as_bytes());

@@ -4,6 +4,7 @@
 //! the connection was refused, counted, and told why as far as it can be (an alert; to a client that speaks HTTP in clear an
 //! answer of 400). Limits: `tls.max_handshakes` of the listener over all shards, `tls.handshake_timeout` each.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -37,7 +38,7 @@ pub async fn accept(
 ) -> Option<Accepted> {
     let config = listener.config();
     let (Some(settings), Some(tls)) = (&config.tls, listener.tls()) else { return None };
-    let Some(_under_way) = listener.begin_handshake(shard, settings.max_handshakes) else {
+    let Some(under_way) = listener.begin_handshake(shard, settings.max_handshakes) else {
         shard.counters.handshake(Handshake::Limited);
         return None;
     };
@@ -45,43 +46,55 @@ pub async fn accept(
     timer.set(shard.net.now() + settings.handshake_timeout);
     let first = match first {
         Some(first) => Ok(Some(first)),
-        None => {
-            timer.within(socket.receive()).await.unwrap_or_else(|Elapsed| Err(io::ErrorKind::TimedOut.into()))
-        }
+        None => timer.within(socket.receive()).await.unwrap_or_else(timed_out),
     };
-    let result = match first {
+    let first = match first {
         // No record begins with a letter, and every request does.
         Ok(Some(first)) if first.first().is_some_and(u8::is_ascii_uppercase) && speaks_http(&config) => {
             shard.counters.handshake(Handshake::Clear);
             answer_in_clear(shard, &socket, &timer).await;
             return None;
         }
+        Ok(Some(first)) => Ok(first),
         Ok(None) => Err(HandshakeError::Gone),
         Err(error) => Err(HandshakeError::Io(error)),
-        Ok(first) => {
-            let handshake = TlsStream::accept(&shard.net, socket, tls.config.clone(), first);
-            match timer.within(handshake).await {
-                Ok(result) => result,
-                Err(Elapsed) => Err(HandshakeError::Io(io::ErrorKind::TimedOut.into())),
-            }
+    };
+    let begun = first.and_then(|first| {
+        TlsStream::server(&shard.net, socket, tls.config.clone()).map(|stream| (stream, first))
+    });
+    let (stream, result) = match begun {
+        Err(error) => (None, Err(error)),
+        Ok((stream, first)) => {
+            let shaken = timer.within(stream.handshake(Some(first))).await;
+            let result =
+                shaken.unwrap_or_else(|elapsed| timed_out::<()>(elapsed).map_err(HandshakeError::Io));
+            (Some(stream), result)
         }
     };
-    match result {
-        Ok(stream) => {
-            let accepted = Accepted::new(stream, settings);
-            shard.counters.handshake(accepted.as_ref().map_or(Handshake::Refused, Accepted::kind));
-            accepted
+    drop(under_way);
+    if let Err(error) = result {
+        tracing::debug!(listener = &*config.name, %peer, %error, "no TLS handshake");
+        shard.counters.handshake(match &error {
+            HandshakeError::Tls(_) => Handshake::Refused,
+            HandshakeError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Handshake::Timeout,
+            HandshakeError::Io(_) | HandshakeError::Gone => Handshake::Gone,
+        });
+        if let (HandshakeError::Tls(_), Some(stream)) = (error, stream) {
+            // The client reads the alert.
+            timer.set(shard.net.now() + LINGER);
+            if matches!(timer.within(poll_fn(|cx| stream.poll_flush(cx))).await, Ok(Ok(()))) {
+                linger(shard, stream.socket(), &timer).await;
+            }
         }
-        Err(error) => {
-            tracing::debug!(listener = &*config.name, %peer, %error, "no TLS handshake");
-            shard.counters.handshake(match &error {
-                HandshakeError::Tls(_) => Handshake::Refused,
-                HandshakeError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Handshake::Timeout,
-                HandshakeError::Io(_) | HandshakeError::Gone => Handshake::Gone,
-            });
-            None
-        }
+        return None;
     }
+    let accepted = Accepted::new(stream?, settings);
+    shard.counters.handshake(accepted.as_ref().map_or(Handshake::Refused, Accepted::kind));
+    accepted
+}
+
+fn timed_out<T>(_: Elapsed) -> io::Result<T> {
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 impl Accepted {

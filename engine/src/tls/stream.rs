@@ -63,20 +63,13 @@ pub enum HandshakeError {
 }
 
 impl TlsStream {
-    /// The server's side of a handshake. `first`: what the peer has sent already.
+    /// The server's side, before its handshake.
     ///
     /// # Errors
-    /// There was none; an alert is on its way where one is due.
-    pub async fn accept(
-        net: &Rc<Net>,
-        socket: Socket,
-        config: Arc<ServerConfig>,
-        first: Option<Chunk>,
-    ) -> Result<Self, HandshakeError> {
+    /// The configuration is unusable.
+    pub fn server(net: &Rc<Net>, socket: Socket, config: Arc<ServerConfig>) -> Result<Self, HandshakeError> {
         let session = Session::server(config).map_err(HandshakeError::Tls)?;
-        let stream = Self::new(net, socket, session, false);
-        stream.handshake(first).await?;
-        Ok(stream)
+        Ok(Self::new(net, socket, session, false))
     }
 
     /// The client's side of a handshake with the server of this name.
@@ -112,7 +105,11 @@ impl TlsStream {
         }
     }
 
-    async fn handshake(&self, first: Option<Chunk>) -> Result<(), HandshakeError> {
+    /// Shakes hands. `first`: what the peer has sent already.
+    ///
+    /// # Errors
+    /// It came to nothing; an alert is on its way where one is due, for as long as the stream is kept.
+    pub async fn handshake(&self, first: Option<Chunk>) -> Result<(), HandshakeError> {
         if let Some(chunk) = first {
             self.take(chunk)?;
         }

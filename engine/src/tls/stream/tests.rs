@@ -32,7 +32,7 @@ async fn server<T: Send + 'static>(
         peer.conn.complete_io(&mut peer.sock).unwrap();
         act(&mut peer)
     });
-    (TlsStream::accept(net, socket, server, None).await.unwrap(), peer)
+    (accept(net, socket, server, None).await.unwrap(), peer)
 }
 
 /// Our side as the client.
@@ -48,6 +48,17 @@ async fn client<T: Send + 'static>(
         act(&mut peer)
     });
     (TlsStream::connect(net, socket, client, name()).await.unwrap(), peer)
+}
+
+async fn accept(
+    net: &Rc<Net>,
+    socket: Socket,
+    config: Arc<ServerConfig>,
+    first: Option<Chunk>,
+) -> Result<TlsStream, HandshakeError> {
+    let stream = TlsStream::server(net, socket, config)?;
+    stream.handshake(first).await?;
+    Ok(stream)
 }
 
 async fn receive(stream: &TlsStream) -> io::Result<Option<Chunk>> {
@@ -240,7 +251,7 @@ fn a_handshake_with_a_stranger_fails() {
         let (socket, mut peer) = pair(&net);
         let (_, config) = configs(ALL_VERSIONS, DEFAULT_CIPHER_SUITES.to_vec());
         peer.write_all(b"SSH-2.0-OpenSSH_9.6\r\n").unwrap();
-        let refused = TlsStream::accept(&net, socket, config.clone(), None).await.err().unwrap();
+        let refused = accept(&net, socket, config.clone(), None).await.err().unwrap();
         assert!(matches!(refused, HandshakeError::Tls(_)), "{refused}");
         let alert = thread::spawn(move || {
             let mut alert = Vec::new();
@@ -252,7 +263,7 @@ fn a_handshake_with_a_stranger_fails() {
 
         let (socket, peer) = pair(&net);
         drop(peer);
-        let refused = TlsStream::accept(&net, socket, config, None).await.err().unwrap();
+        let refused = accept(&net, socket, config, None).await.err().unwrap();
         assert!(matches!(refused, HandshakeError::Gone), "{refused}");
     });
 }
