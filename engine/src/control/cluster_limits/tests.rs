@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use coregate_config::checked::Rate;
@@ -28,7 +29,10 @@ enum Value {
 
 impl Server {
     fn start() -> Server {
-        let folder = std::env::temp_dir().join(format!("coregate-lease-{}", std::process::id()));
+        // Tests of one process run at the same time.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("coregate-lease-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let socket = folder.join("redis.sock");
         let mut child = Command::new("redis-server")
