@@ -10,7 +10,7 @@ mkdir -p "$tools/bin"
 
 # command:package
 wanted=(wrk:wrk nginx:nginx-light haproxy:haproxy curl:curl openssl:openssl ps:procps setpriv:util-linux
-    redis-server:redis-server taskset:util-linux cc:gcc c++:g++ git:git python3:python3 nghttp:nghttp2-client
+    redis-server:redis-server redis-cli:redis-tools mariadbd:mariadb-server mariadb:mariadb-client taskset:util-linux cc:gcc c++:g++ git:git python3:python3 nghttp:nghttp2-client
     h2load:nghttp2-client)
 # Python packages that tests run as peers; the second word is what they are imported as.
 python_wanted=(h2==4.3.0:h2 wsproto==1.3.2:wsproto websockets==15.0.1:websockets
@@ -50,6 +50,8 @@ install_packages() {
     for entry in "${wanted[@]}"; do
         has "${entry%%:*}" || missing+=("${entry#*:}")
     done
+    # nginx speaks the PROXY protocol in both directions by its stream module, which has no command.
+    [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
     [ ${#missing[@]} -gt 0 ] || return 0
     if ! command -v apt-get >/dev/null; then
         say "please install: ${missing[*]}"

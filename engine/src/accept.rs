@@ -1,7 +1,8 @@
 //! Accept: connections from a listener, each given a task of its own.
 //!
-//! Input: a listening socket. Output: a task for each connection, which speaks what the listener speaks. A connection
-//! over the shard's limit is closed at once. A task that panics ends its own connection and nothing else.
+//! Input: a listening socket. Output: a task for each connection, which reads its PROXY header if it is to have one, then
+//! speaks what the listener speaks. A connection over the shard's limit is closed at once; so is one whose PROXY header is
+//! malformed, late, or from a peer that is not trusted. A task that panics ends its own connection and nothing else.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -12,8 +13,10 @@ use coregate_config::checked::ListenerProtocol;
 use futures_lite::FutureExt;
 
 use crate::http::exchange::Origin;
+use crate::http::inbox::Inbox;
 use crate::http::{h1, h2};
-use crate::net::{Accepted, Listener, Socket};
+use crate::net::{Accepted, Chunk, Listener, Socket};
+use crate::proxy_protocol::{self, Ends, Header, Malformed};
 use crate::shard::{Gauges, ListenerState, OpenConnection, Shard};
 use crate::stream::Stream;
 use crate::tcp;
@@ -42,10 +45,10 @@ pub async fn accept(shard: Rc<Shard>, listener: Rc<Listener>, state: Rc<Listener
             }
             Accepted::Connection(fd) => {
                 // A peer that is gone already has no address.
-                let Some(peer) = peer_of(&fd) else { continue };
+                let Some(ends) = ends_of(&fd, &state.config().protocol) else { continue };
                 let socket = Socket::adopt(&shard.net, fd);
                 let open = Gauges::connection(&shard);
-                glommio::spawn_local(connection(shard.clone(), socket, state.clone(), peer, open)).detach();
+                glommio::spawn_local(connection(shard.clone(), socket, state.clone(), ends, open)).detach();
                 shard.net.hurry();
             }
             Accepted::Paused(error) => {
@@ -62,10 +65,10 @@ async fn connection(
     shard: Rc<Shard>,
     socket: Socket,
     listener: Rc<ListenerState>,
-    peer: SocketAddr,
+    ends: Ends,
     open: OpenConnection,
 ) {
-    let served = serve(shard.clone(), socket, listener, peer);
+    let served = serve(shard.clone(), socket, listener, ends);
     if AssertUnwindSafe(served).catch_unwind().await.is_err() {
         shard.counters.panicked();
     }
@@ -73,12 +76,23 @@ async fn connection(
 }
 
 /// The stages before the first request, then whatever the listener speaks.
-async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>, peer: SocketAddr) {
+async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>, ends: Ends) {
     let config = listener.config();
+    let deadline = shard.net.now() + config.header_timeout;
+    let (mut ends, mut first) = (ends, None);
+    if config.proxy_protocol {
+        let Some((said, rest)) = Box::pin(proxy_header(&shard, &socket, ends.source, deadline)).await else {
+            shard.counters.proxy_refused();
+            return socket.reset_on_close();
+        };
+        (ends, first) = (said.unwrap_or(ends), rest);
+    }
+    let peer = ends.source;
     let (https, mut subject) = (config.tls.is_some(), None);
     let stream = if https {
         // In memory of its own, as all that is rare: those that stay do not pay for its size.
-        let Some(accepted) = Box::pin(tls::accept(&shard, &listener, socket, peer, None)).await else {
+        let Some(accepted) = Box::pin(tls::accept(&shard, &listener, socket, peer, first.take())).await
+        else {
             return;
         };
         subject = accepted.subject;
@@ -87,26 +101,71 @@ async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>, pe
         Stream::Plain(socket)
     };
     match &config.protocol {
-        ListenerProtocol::Tcp { service, .. } => {
-            let Some(service) = service.clone() else { return };
+        ListenerProtocol::Tcp { .. } => {
+            let name = config.name.clone();
             drop(config);
-            Box::pin(tcp::serve(shard, stream, service, peer)).await;
+            // In memory of its own, so that HTTP connections do not pay for its size.
+            Box::pin(tcp::serve(shard, stream, &name, ends, first, deadline)).await;
         }
         ListenerProtocol::Http | ListenerProtocol::Https => {
             drop(config);
             let origin = Origin { peer: peer.ip(), https, subject };
-            http(shard, stream, listener, origin).await;
+            http(shard, stream, listener, origin, first).await;
         }
     }
 }
 
 /// HTTP of whatever version the client speaks.
-async fn http(shard: Rc<Shard>, stream: Stream, listener: Rc<ListenerState>, origin: Origin) {
-    if let Some(inbox) = h1::serve(&shard, &stream, &listener, origin.clone()).await {
+async fn http(
+    shard: Rc<Shard>,
+    stream: Stream,
+    listener: Rc<ListenerState>,
+    origin: Origin,
+    first: Option<Chunk>,
+) {
+    if let Some(inbox) = h1::serve(&shard, &stream, &listener, origin.clone(), first).await {
         Box::pin(h2::serve(shard, stream, listener, origin, inbox.into_chunk())).await;
     }
 }
 
-fn peer_of(fd: &std::os::fd::OwnedFd) -> Option<SocketAddr> {
-    socket2::SockRef::from(fd).peer_addr().ok()?.as_socket()
+/// Reads the PROXY header off a connection: who it speaks for (`None`: for the peer itself), and what has come behind it.
+/// `None`: the peer may not say so, or has not said it in time or at all.
+async fn proxy_header(
+    shard: &Shard,
+    socket: &Socket,
+    peer: SocketAddr,
+    deadline: Instant,
+) -> Option<(Option<Ends>, Option<Chunk>)> {
+    if !shard.live().snapshot.trusted_proxies.contains(peer.ip()) {
+        tracing::debug!(%peer, "PROXY header refused: the peer is not in server.trusted_proxies");
+        return None;
+    }
+    let timer = shard.net.timer();
+    timer.set(deadline);
+    let mut inbox = Inbox::default();
+    loop {
+        match proxy_protocol::parse(inbox.bytes()) {
+            Ok(Header::Whole { len, ends }) => {
+                inbox.consume_head(len);
+                return Some((ends, inbox.into_chunk()));
+            }
+            Ok(Header::Partial) => inbox.gather(),
+            Err(Malformed(why)) => {
+                tracing::debug!(%peer, why, "PROXY header refused");
+                return None;
+            }
+        }
+        inbox.add(timer.within(socket.receive()).await.ok()?.ok()??);
+    }
+}
+
+/// The client and, for those who are told, what it has connected to.
+fn ends_of(fd: &std::os::fd::OwnedFd, protocol: &ListenerProtocol) -> Option<Ends> {
+    let socket = socket2::SockRef::from(fd);
+    let source = socket.peer_addr().ok()?.as_socket()?;
+    let destination = match protocol {
+        ListenerProtocol::Tcp { .. } => socket.local_addr().ok()?.as_socket()?,
+        ListenerProtocol::Http | ListenerProtocol::Https => source,
+    };
+    Some(Ends { source, destination })
 }

@@ -144,14 +144,25 @@ pub enum LimitKind {
     TenantRate,
     /// A tenant's requests a day.
     TenantDay,
+    /// A service's connections at once.
+    ServiceConnections,
+    /// A service's connections at once, for each client address.
+    ClientConnections,
 }
 
 /// How many [`LimitKind`]s there are.
-pub const LIMITS: usize = LimitKind::TenantDay as usize + 1;
+pub const LIMITS: usize = LimitKind::ClientConnections as usize + 1;
 
 impl LimitKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; LIMITS] = [Self::Client, Self::Service, Self::TenantRate, Self::TenantDay];
+    pub const ALL: [Self; LIMITS] = [
+        Self::Client,
+        Self::Service,
+        Self::TenantRate,
+        Self::TenantDay,
+        Self::ServiceConnections,
+        Self::ClientConnections,
+    ];
 
     /// The label in metrics and the name of the policy in the RateLimit fields.
     pub fn as_str(self) -> &'static str {
@@ -160,6 +171,8 @@ impl LimitKind {
             Self::Service => "service",
             Self::TenantRate => "tenant_rate",
             Self::TenantDay => "tenant_day",
+            Self::ServiceConnections => "service_connections",
+            Self::ClientConnections => "client_connections",
         }
     }
 }
@@ -383,6 +396,8 @@ pub struct ShardCounters {
     pub http2: u64,
     /// HTTP/2 connections that were ended for what the client sent since the last delta.
     pub http2_cut: u64,
+    /// Client connections that were closed for want of a PROXY header that is believed.
+    pub proxy_refused: u64,
     /// Times that the receive buffers ran out since the last delta.
     pub buffers_exhausted: u64,
     /// Receive buffers that exist now.
@@ -480,6 +495,6 @@ mod tests {
         observed.add(LimitKind::TenantDay);
         let mut counters = Counters::default();
         counters.count(&Ending { limited: Some(LimitKind::Service), observed, ..ending(1, 0) });
-        assert_eq!((counters.limited, counters.observed), ([0, 1, 0, 0], [1, 0, 0, 1]));
+        assert_eq!((counters.limited, counters.observed), ([0, 1, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0]));
     }
 }

@@ -17,7 +17,7 @@ use crate::account::LimitKind;
 use crate::clock;
 use crate::error::{Error, Limited};
 use crate::http::record::Record;
-use crate::limit::{Decision, Quota};
+use crate::limit::{ClientConnection, Connection, Decision, Quota};
 use crate::shard::{ServiceState, Shard, TenantState};
 use crate::tenant::Refusal;
 
@@ -39,6 +39,40 @@ pub fn admit<'a>(
         tenant(shard, authorization, record, now)?;
     }
     service_limit(shard, service, record, now)
+}
+
+/// Checks a TCP connection, and counts it until what is returned is dropped.
+///
+/// # Errors
+/// Why it is refused.
+pub fn admit_connection(
+    shard: &Shard,
+    service: &ServiceState,
+    record: &mut Record,
+) -> Result<(Option<ClientConnection>, Connection), Error> {
+    let now = shard.net.now();
+    address(service, record)?;
+    let limits = &service.plan.config.limits;
+    let of_client = match (limits.max_connections_per_client_ip, &shard.live().snapshot.client_connections) {
+        (Some(max), Some(clients)) => {
+            let taken = clients.take(&service.plan.config.name, record.client, max);
+            Some(taken.map_err(Error::TooManyConnections)?)
+        }
+        _ => None,
+    };
+    client_limit(shard, service, record, now)?;
+    let of_service = count_connection(service)?;
+    service_limit(shard, service, record, now)?;
+    Ok((of_client, of_service))
+}
+
+/// Counts a TCP or upgraded connection of a service until what is returned is dropped.
+///
+/// # Errors
+/// The service has its most.
+pub fn count_connection(service: &ServiceState) -> Result<Connection, Error> {
+    let max = service.plan.config.limits.max_connections;
+    service.plan.connections.take(max).map_err(Error::TooManyConnections)
 }
 
 fn address(service: &ServiceState, record: &Record) -> Result<(), Error> {

@@ -37,6 +37,8 @@ pub enum Error {
     NoToken,
     /// A limit refuses it.
     Limited(Box<Limited>),
+    /// The service or the client has its most connections; which limit.
+    TooManyConnections(LimitKind),
     /// No node is live.
     NoHealthyNode,
     /// All nodes have their most connections.
@@ -116,7 +118,9 @@ impl Error {
                 LimitKind::TenantDay => {
                     (429, "quota_exhausted", "this tenant has used up its requests of today")
                 }
+                LimitKind::ServiceConnections | LimitKind::ClientConnections => TOO_MANY_CONNECTIONS,
             },
+            Self::TooManyConnections(_) => TOO_MANY_CONNECTIONS,
             Self::NoHealthyNode => (503, "no_healthy_node", "no node of the service is healthy"),
             Self::NodesBusy => {
                 (503, "no_healthy_node", "all nodes of the service have their most connections")
@@ -150,7 +154,7 @@ impl Error {
             Self::NoRoute | Self::MethodRefused(_) | Self::IpDenied | Self::Tenant(_) | Self::NoToken => {
                 Cause::Refused
             }
-            Self::Limited(_) => Cause::Limited,
+            Self::Limited(_) | Self::TooManyConnections(_) => Cause::Limited,
             Self::NoHealthyNode | Self::NodesBusy => Cause::NoNode,
             Self::ConnectFailed | Self::UpstreamGone => Cause::UpstreamGone,
             Self::UpstreamMalformed(_) => Cause::UpstreamError,
@@ -165,10 +169,14 @@ impl Error {
     pub fn limited(&self) -> Option<LimitKind> {
         match self {
             Self::Limited(limited) => Some(limited.kind),
+            Self::TooManyConnections(kind) => Some(*kind),
             _ => None,
         }
     }
 }
+
+const TOO_MANY_CONNECTIONS: (u16, &str, &str) =
+    (429, "rate_limited", "there are more connections at once than this service accepts");
 
 fn head_told(error: HeadError) -> Told {
     let (status, code, message) = match error {

@@ -26,6 +26,7 @@
 mod bucket;
 mod clients;
 pub mod cluster;
+mod connections;
 mod day;
 mod pace;
 
@@ -36,6 +37,7 @@ use std::time::{Duration, Instant};
 
 pub use self::bucket::{Bucket, Lease};
 pub use self::clients::{ClientLimit, ClientTable};
+pub use self::connections::{ClientConnection, ClientConnections, Connection, Connections};
 pub use self::day::{Day, DayLease, DayQuota};
 
 /// After this long without a request a shard's lease should flow back; what calls `flow_back` needs no finer clock.

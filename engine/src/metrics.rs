@@ -102,6 +102,8 @@ families! {
     SERVICE_LIMITED Counter "coregate_service_limited_requests_total" "Requests to a service refused by kind of limit.";
     SERVICE_OBSERVED Counter "coregate_service_limit_observed_requests_total"
         "Requests to a service that a limit in observe mode would have refused by kind of limit.";
+    SERVICE_CONNECTIONS Gauge "coregate_service_connections"
+        "TCP and upgraded connections of a service that are open, over all shards.";
     SERVICE_ENDINGS Counter "coregate_service_endings_total" "Exchanges of a service by why they ended.";
     TENANT_REQUESTS Counter "coregate_tenant_requests_total" "Exchanges of a tenant that ended.";
     TENANT_REQUESTS_PER_SECOND Gauge "coregate_tenant_requests_per_second"
@@ -132,6 +134,8 @@ families! {
     SHARD_HTTP2 Counter "coregate_shard_http2_connections_total" "Client connections of a shard that spoke HTTP/2.";
     SHARD_HTTP2_CUT Counter "coregate_shard_http2_connections_cut_total"
         "HTTP/2 connections of a shard that were ended because of what the client sent.";
+    SHARD_PROXY_REFUSED Counter "coregate_shard_proxy_headers_refused_total"
+        "Client connections that a shard closed for want of a PROXY header that is believed.";
     SHARD_BUFFERS Gauge "coregate_shard_buffers" "Receive buffers of a shard.";
     SHARD_BUFFERS_LENT Gauge "coregate_shard_buffers_lent" "Receive buffers of a shard that hold unread bytes.";
     SHARD_BUFFERS_EXHAUSTED Counter "coregate_shard_buffers_exhausted_total"
@@ -301,7 +305,8 @@ mod tests {
         let mut seen = HashSet::new();
         for family in ALL {
             assert!(seen.insert(family.name), "{} stands there twice", family.name);
-            assert!(family.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", family.name);
+            let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+            assert!(family.name.bytes().all(fits), "{}", family.name);
             assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
             assert!(family.help.ends_with('.') && !family.help.contains('\n'), "{}", family.name);
         }

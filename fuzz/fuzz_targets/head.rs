@@ -91,7 +91,13 @@ fn response(bytes: &[u8], cut: usize, method: Method) {
     assert_eq!(early.is_some(), cut >= head.len);
     let Ok(meta) = response_meta(&head, method) else { return };
     let connection = if meta.upgrade { ConnectionOut::Upgrade } else { ConnectionOut::KeepAlive };
-    let to = ResponseOut { connection, body: meta.body, client_version: Version::Http11, date: Some("now"), hsts: None };
+    let to = ResponseOut {
+        connection,
+        body: meta.body,
+        client_version: Version::Http11,
+        date: Some("now"),
+        hsts: None,
+    };
     let mut out = Vec::new();
     write_response(&mut out, &head, &meta, &to, &Rules::default());
     let mut slots: FieldSlots = [const { MaybeUninit::uninit() }; FIELDS_MAX];

@@ -22,9 +22,11 @@ pub mod http {
 #[path = "../../engine/src"]
 mod engine {
     pub mod access;
+    pub mod proxy_protocol;
+    pub mod sni;
     pub mod tenant;
 }
-pub use engine::{access, tenant};
+pub use engine::{access, proxy_protocol, sni, tenant};
 
 /// What the ring tells the time with.
 #[cfg(feature = "ring")]

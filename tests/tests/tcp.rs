@@ -59,3 +59,59 @@ fn a_denied_client_is_turned_away() {
     eventually("the refusal is counted", PATIENCE, || refused() > 0.5);
     assert_eq!(origin.accepted(), 0);
 }
+
+#[test]
+fn a_service_has_its_most_connections_at_once() {
+    let (port, origin) = (Port::free(), Origin::named("a"));
+    let gateway = before(&port, &["limits.max_connections = 2"], &origin).start();
+    let open = || {
+        let mut client = Client::connect(port.address());
+        client.get("/").expect(200, "a");
+        client
+    };
+    let (first, _second) = (open(), open());
+    let mut third = Client::connect(port.address());
+    let _ = third.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(third.try_read().is_err());
+    let count = || gateway.metric("coregate_service_connections", &["service=\"cache\""]);
+    assert!((count() - 2.0).abs() < 0.1, "{}", count());
+    drop(first);
+    eventually("a place is free again", PATIENCE, || count() < 1.5);
+    open();
+    let refused = || gateway.metric("coregate_limited_requests_total", &["service_connections"]);
+    eventually("what was refused is counted", PATIENCE, || refused() > 0.5);
+}
+
+#[test]
+fn a_client_address_has_its_most_connections_at_once() {
+    let (port, origin) = (Port::free(), Origin::named("a"));
+    let gateway = before(&port, &["limits.max_connections_per_client_ip = 2"], &origin).start();
+    let open = |last: u8| {
+        let from = std::net::IpAddr::from([127, 0, 0, last]);
+        let mut client = Client::connect_from(from, port.address()).expect("connect");
+        let sent = client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        (sent.is_ok() && client.try_read().is_ok()).then_some(client)
+    };
+    let (first, _second) = (open(1).expect("one"), open(1).expect("two"));
+    assert!(open(1).is_none(), "three are too many");
+    let _other = open(2).expect("another address");
+    gateway.reload(&before(
+        &port,
+        &["limits.max_connections_per_client_ip = 2", "description = \"new\""],
+        &origin,
+    ));
+    let revision = || gateway.metric("coregate_config_revision", &[]);
+    eventually("the new configuration", PATIENCE, || revision() > 1.5);
+    assert!(open(1).is_none(), "what is open counts on");
+    drop(first);
+    eventually("a place is free again", PATIENCE, || open(1).is_some());
+}
+
+#[test]
+fn a_silent_connection_is_closed() {
+    let (port, origin) = (Port::free(), Origin::named("a"));
+    let _gateway = before(&port, &["timeouts.tunnel = \"300ms\""], &origin).start();
+    let mut client = Client::connect(port.address());
+    client.get("/").expect(200, "a");
+    client.expect_close();
+}

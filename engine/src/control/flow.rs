@@ -256,6 +256,7 @@ fn add_shard(totals: &mut ShardCounters, delta: &ShardCounters) {
         panics,
         http2,
         http2_cut,
+        proxy_refused,
         buffers_exhausted,
         buffers,
         buffers_lent,
@@ -272,6 +273,7 @@ fn add_shard(totals: &mut ShardCounters, delta: &ShardCounters) {
     totals.panics += panics;
     totals.http2 += http2;
     totals.http2_cut += http2_cut;
+    totals.proxy_refused += proxy_refused;
     totals.buffers_exhausted += buffers_exhausted;
     totals.buffers = *buffers;
     totals.buffers_lent = *buffers_lent;

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
-use coregate_config::checked::{Gateway, LimitScope, Rate, Service, Tenant};
+use coregate_config::checked::{Gateway, LimitScope, ListenerProtocol, Rate, Service, Tenant};
 
 use crate::access::{AccessList, IpSet};
 use crate::http::headers::Rules;
-use crate::limit::{Bucket, ClientLimit, ClientTable, DayQuota};
+use crate::limit::{Bucket, ClientConnections, ClientLimit, ClientTable, Connections, DayQuota};
 use crate::route::RouteTable;
+use crate::sni::Names;
 use crate::tenant::Tenants;
 use crate::tls::listeners::TlsListeners;
 
@@ -39,6 +40,10 @@ pub struct Snapshot {
     pub tenants: Vec<Arc<TenantPlan>>,
     /// The buckets of clients; `None` until a service first limits them.
     pub clients: Option<Arc<ClientTable>>,
+    /// The connections of clients; `None` until a service first limits them.
+    pub client_connections: Option<Arc<ClientConnections>>,
+    /// Where the bytes of tcp listeners go, by the listener's name.
+    pub tcp: HashMap<Arc<str>, TcpTargets>,
     /// Whose forwarding fields are believed.
     pub trusted_proxies: IpSet,
     /// What listeners with certificates need.
@@ -67,8 +72,19 @@ pub struct ServicePlan {
     pub rate: Option<Arc<Bucket>>,
     /// The rate of each of its clients.
     pub client_rate: Option<ClientLimit>,
+    /// Its connections at once.
+    pub connections: Arc<Connections>,
     /// Enabled nodes whose address is known.
     pub nodes: Vec<NodePlan>,
+}
+
+/// Where a tcp listener's bytes go: indices of services.
+#[derive(Debug)]
+pub struct TcpTargets {
+    /// By the name that a TLS client asks for.
+    pub names: Names,
+    /// What no name fits.
+    pub fallback: Option<usize>,
 }
 
 /// One tenant, compiled.
@@ -122,6 +138,7 @@ impl Snapshot {
         let buckets = previous.map(Self::buckets).unwrap_or_default();
         let shared = previous.map(Self::shared).unwrap_or_default();
         let identity_headers = identity_headers(&gateway);
+        let connections = previous.map(Self::connections).unwrap_or_default();
         let plan = |service: &Service| {
             let node = |(address, weight)| NodePlan {
                 address,
@@ -145,6 +162,7 @@ impl Snapshot {
                     .limits
                     .per_client_ip
                     .map(|rate| ClientLimit::new(key(&service.name), rate)),
+                connections: connections.get(&*service.name).map(|&it| Arc::clone(it)).unwrap_or_default(),
                 nodes: service_nodes(service, addresses).into_iter().map(node).collect(),
             })
         };
@@ -152,8 +170,16 @@ impl Snapshot {
             let wanted = gateway.services.iter().any(|service| service.limits.per_client_ip.is_some());
             wanted.then(|| Arc::new(ClientTable::new(gateway.server.client_limit_entries, now)))
         });
+        let client_connections =
+            previous.and_then(|previous| previous.client_connections.clone()).or_else(|| {
+                let limits = |it: &Service| it.limits.max_connections_per_client_ip.is_some();
+                let connections_max = gateway.server.max_connections;
+                gateway.services.iter().any(limits).then(|| Arc::new(ClientConnections::new(connections_max)))
+            });
         Self {
             revision,
+            client_connections,
+            tcp: tcp_targets(&gateway),
             callers: Tenants::compile(&gateway.tenants),
             tenants: compile_tenants(&gateway.tenants, process, previous),
             clients,
@@ -167,6 +193,10 @@ impl Snapshot {
 
     fn buckets(&self) -> HashMap<&str, &Arc<Bucket>> {
         self.services.iter().filter_map(|plan| Some((&*plan.config.name, plan.rate.as_ref()?))).collect()
+    }
+
+    fn connections(&self) -> HashMap<&str, &Arc<Connections>> {
+        self.services.iter().map(|plan| (&*plan.config.name, &plan.connections)).collect()
     }
 
     fn shared(&self) -> HashMap<NodeKey<'_>, &Arc<NodeShared>> {
@@ -183,6 +213,21 @@ fn identity_headers(gateway: &Gateway) -> BTreeSet<&str> {
     let listeners = gateway.listeners.iter().filter(|listener| listener.enabled);
     let clients = listeners.filter_map(|listener| listener.tls.as_ref()?.clients.as_ref());
     clients.map(|clients| &*clients.subject_header).collect()
+}
+
+fn tcp_targets(gateway: &Gateway) -> HashMap<Arc<str>, TcpTargets> {
+    let services: HashMap<&str, usize> =
+        gateway.services.iter().map(|service| &*service.name).zip(0..).collect();
+    let targets = gateway.listeners.iter().filter_map(|listener| {
+        let ListenerProtocol::Tcp { service, sni_routes } = &listener.protocol else { return None };
+        let hosts = sni_routes.iter().filter_map(|route| {
+            let service = *services.get(&*route.service)?;
+            Some(route.hosts.iter().map(move |host| (host, service)))
+        });
+        let fallback = service.as_ref().and_then(|name| services.get(&**name).copied());
+        Some((listener.name.clone(), TcpTargets { names: Names::build(hosts.flatten()), fallback }))
+    });
+    targets.collect()
 }
 
 /// What a service's tenants identify themselves with is between them and the gateway.

@@ -223,6 +223,11 @@ pub async fn carry<R: Source, K: ResponseSink>(
 ) -> Outcome {
     let Plan { service, request, framing, method, client, expect_continue, upgrade } = plan;
     let asked = Asked { framing, method, client, expect_continue, upgrade };
+    // What may become a tunnel counts as one from here on.
+    let _open = match upgrade.then(|| admission::count_connection(&service)).transpose() {
+        Ok(open) => open,
+        Err(error) => return Outcome::new(Some(error), Phase::Decide),
+    };
     match request {
         Request::H1(request) => {
             carry_by::<Connection, _, _>(shard, timers, &service, request, asked, source, sink).await

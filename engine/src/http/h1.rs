@@ -36,13 +36,14 @@ use crate::shard::{ListenerState, Shard};
 use crate::stream::Stream;
 use own_answers::To;
 
-/// Serves one connection to its end, or until it turns out to speak HTTP/2 (by prior knowledge, RFC 9113 3.3): what has
+/// Serves one connection, of which `first` was read already, to its end, or until it turns out to speak HTTP/2 (by prior knowledge, RFC 9113 3.3): what has
 /// been received is given back then.
 pub async fn serve(
     shard: &Rc<Shard>,
     stream: &Stream,
     listener: &Rc<ListenerState>,
     origin: Origin,
+    first: Option<Chunk>,
 ) -> Option<Inbox> {
     let timers = Timers { up: shard.net.timer(), down: shard.net.timer() };
     let mut client = Client {
@@ -55,6 +56,9 @@ pub async fn serve(
         written: Cell::new(false),
         fresh: true,
     };
+    if let Some(first) = first {
+        client.inbox.add(first);
+    }
     let mut patience = client.listener.header_timeout;
     loop {
         if client.inbox.is_empty() {

@@ -16,6 +16,12 @@ pub struct Inbox {
     chunk: Option<Chunk>,
 }
 
+impl From<Option<Chunk>> for Inbox {
+    fn from(chunk: Option<Chunk>) -> Self {
+        Self { gathered: Vec::new(), chunk }
+    }
+}
+
 impl Inbox {
     /// All unread bytes.
     pub fn bytes(&self) -> &[u8] {

@@ -132,11 +132,15 @@ impl ClientTable {
 
     /// Never 0.
     fn hash(&self, limit: &ClientLimit, ip: IpAddr) -> u64 {
-        let bits = match ip.to_canonical() {
-            IpAddr::V4(v4) => u128::from(v4.to_bits()),
-            // Bit 63 keeps ::/64 apart from IPv4.
-            IpAddr::V6(v6) => v6.to_bits() >> (128 - IPV6_CLIENT_BITS) << (128 - IPV6_CLIENT_BITS) | 1 << 63,
-        };
-        self.hash.hash_one((limit.service, bits)).max(1)
+        self.hash.hash_one((limit.service, client_bits(ip))).max(1)
+    }
+}
+
+/// What makes a client.
+pub(super) fn client_bits(ip: IpAddr) -> u128 {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        // Bit 63 keeps ::/64 apart from IPv4.
+        IpAddr::V6(v6) => v6.to_bits() >> (128 - IPV6_CLIENT_BITS) << (128 - IPV6_CLIENT_BITS) | 1 << 63,
     }
 }

@@ -20,6 +20,7 @@ pub struct Gauges {
     panics: Cell<u64>,
     http2: Cell<u64>,
     http2_cut: Cell<u64>,
+    proxy_refused: Cell<u64>,
     exhausted_before: Cell<u64>,
     pub(super) handshakes_under_way: Cell<u64>,
     handshakes: [Cell<u64>; HANDSHAKES],
@@ -67,6 +68,11 @@ impl Gauges {
         bump(&self.http2_cut);
     }
 
+    /// A connection had no PROXY header that is believed.
+    pub fn proxy_refused(&self) {
+        bump(&self.proxy_refused);
+    }
+
     /// A connection's task panicked.
     pub fn panicked(&self) {
         bump(&self.panics);
@@ -91,6 +97,7 @@ impl Gauges {
             panics: self.panics.take(),
             http2: self.http2.take(),
             http2_cut: self.http2_cut.take(),
+            proxy_refused: self.proxy_refused.take(),
             buffers_exhausted: stats.buffers_exhausted - exhausted_before,
             buffers: stats.buffers as u64,
             buffers_lent: stats.buffers_lent as u64,

@@ -147,6 +147,11 @@ fn subjects(text: &mut Text, label: &str, all: &BTreeMap<Arc<str>, Series>, fami
 }
 
 fn service_endings(text: &mut Text, engine: &Engine) {
+    text.family(m::SERVICE_CONNECTIONS, |samples| {
+        for plan in &engine.snapshot.services {
+            samples.add(&[("service", &plan.config.name)], plan.connections.open());
+        }
+    });
     text.family(m::SERVICE_ENDINGS, |samples| {
         for (service, series) in &engine.flow.services {
             for (cause, count) in by_cause(&series.total).filter(|(_, count)| *count > 0) {
@@ -227,7 +232,7 @@ fn nodes(text: &mut Text, engine: &Engine) {
 
 fn shards(text: &mut Text, shards: &[ShardCounters]) {
     type Value = fn(&ShardCounters) -> u64;
-    let families: [(Family, Value); 13] = [
+    let families: [(Family, Value); 14] = [
         (m::SHARD_CONNECTIONS, |shard| shard.connections),
         (m::SHARD_ACCEPTED, |shard| shard.accepted),
         (m::SHARD_REJECTED, |shard| shard.rejected),
@@ -238,6 +243,7 @@ fn shards(text: &mut Text, shards: &[ShardCounters]) {
         (m::SHARD_PANICS, |shard| shard.panics),
         (m::SHARD_HTTP2, |shard| shard.http2),
         (m::SHARD_HTTP2_CUT, |shard| shard.http2_cut),
+        (m::SHARD_PROXY_REFUSED, |shard| shard.proxy_refused),
         (m::SHARD_BUFFERS, |shard| shard.buffers),
         (m::SHARD_BUFFERS_LENT, |shard| shard.buffers_lent),
         (m::SHARD_BUFFERS_EXHAUSTED, |shard| shard.buffers_exhausted),

@@ -128,6 +128,7 @@ fn limit(kind: LimitKind, mode: LimitMode, quota: Quota, of: &str) -> Check {
         LimitKind::Service => "service limit",
         LimitKind::TenantRate => "tenant limit",
         LimitKind::TenantDay => "tenant day",
+        LimitKind::ServiceConnections | LimitKind::ClientConnections => "connections at once",
     };
     Check { check, passed: !over || mode == LimitMode::Observe, why, answer: (429, code) }
 }
