@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coregate_tests::{Client, Gateway, Origin, Request, get, service, wait};
+use coregate_tests::{Client, Gateway, Origin, PATIENCE, Request, eventually, get, service, wait};
 
 fn handshake() -> Request {
     get("/ws")
@@ -112,4 +112,21 @@ fn a_101_that_nobody_asked_for_is_an_error() {
     });
     let gateway = Gateway::before(&origin).start();
     gateway.get("/").expect_error(502, "upstream_unreachable");
+}
+
+#[test]
+fn a_service_has_its_most_upgraded_connections_at_once() {
+    let origin = echoing();
+    let site = service("site").route("/").node(&origin).with("limits.max_connections = 1");
+    let gateway = Gateway::with(site).start();
+    let mut first = gateway.client();
+    switch(&mut first);
+    gateway.client().ask(&handshake()).expect_error(429, "rate_limited");
+    gateway.get("/").expect(426, "upgrade, please");
+    drop(first);
+    eventually("a place is free again", PATIENCE, || {
+        let mut client = gateway.client();
+        client.send(handshake().bytes());
+        client.read_head().0 == 101
+    });
 }
