@@ -83,12 +83,14 @@ impl<'a> Answer<'a> {
         Self { status: 308, fields: smallvec![("location", location.into())], body }
     }
 
-    /// The same, asking to be spoken to by TLS alone from now on.
-    pub fn secured(mut self, hsts: Hsts) -> Self {
+    /// It as it goes out of a listener: with `hsts` it asks to be spoken to by TLS alone from now on.
+    pub fn secured(&self, hsts: Option<Hsts>) -> Cow<'_, Self> {
+        let Some(hsts) = hsts else { return Cow::Borrowed(self) };
         let mut buffer = [0; HSTS_BYTES_MAX];
         let value = String::from_utf8_lossy(hsts_value(hsts, &mut buffer)).into_owned();
-        self.fields.push(("strict-transport-security", value.into()));
-        self
+        let mut secured = self.clone();
+        secured.fields.push(("strict-transport-security", value.into()));
+        Cow::Owned(secured)
     }
 
     /// The answer of the token endpoint.

@@ -99,14 +99,7 @@ impl Client<'_> {
     async fn answer(&self, record: &Record, outcome: &Outcome, answer: &Answer<'_>, to: To<'_>) -> Next {
         let keep = to.keep && !self.shard.draining();
         let mut out = self.shard.net.outgoing();
-        let secured;
-        let answer = match self.listener.hsts() {
-            Some(hsts) => {
-                secured = answer.clone().secured(hsts);
-                &secured
-            }
-            None => answer,
-        };
+        let answer = answer.secured(self.listener.hsts());
         answer.write_h1(out.bytes(), to.method == Method::Head, !keep);
         let bytes_out = out.len() as u64;
         self.timers.down.set(self.shard.net.now() + self.listener.header_timeout);

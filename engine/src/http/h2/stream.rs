@@ -265,14 +265,7 @@ impl Stream<'_> {
 
     /// Sends an answer of the gateway's own.
     async fn answer(&self, record: &Record, outcome: &Outcome, answer: &Answer<'_>, bytes_in: u64) {
-        let secured;
-        let answer = match self.listener.hsts() {
-            Some(hsts) => {
-                secured = answer.clone().secured(hsts);
-                &secured
-            }
-            None => answer,
-        };
+        let answer = answer.secured(self.listener.hsts());
         let (status, fields, body) = if self.grpc && answer.status >= 400 {
             (200, answer.grpc_fields(), Vec::new())
         } else {
