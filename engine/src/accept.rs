@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use coregate_config::checked::ListenerProtocol;
+use coregate_config::checked::{self as config, ListenerProtocol};
 use futures_lite::FutureExt;
 
 use crate::http::exchange::Origin;
@@ -75,11 +75,27 @@ async fn connection(
     drop(open);
 }
 
-/// The stages before the first request, then whatever the listener speaks.
+/// Whatever the listener speaks, after the stages that come before it.
+///
+/// All but HTTP in clear is in memory of its own: that is what most idle connections are, and they do not pay for the size
+/// of the others.
 async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>, ends: Ends) {
+    if is_plain_http(&listener.config()) {
+        let origin = Origin { peer: ends.source.ip(), https: false, subject: None };
+        return http(shard, Stream::Plain(socket), listener, origin, Inbox::default()).await;
+    }
+    Box::pin(serve_staged(shard, socket, listener, ends)).await;
+}
+
+fn is_plain_http(listener: &config::Listener) -> bool {
+    listener.protocol == ListenerProtocol::Http && !listener.proxy_protocol && listener.tls.is_none()
+}
+
+/// The PROXY header and the handshake, then whatever the listener speaks.
+async fn serve_staged(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>, mut ends: Ends) {
     let config = listener.config();
     let deadline = shard.net.now() + config.header_timeout;
-    let (mut ends, mut first) = (ends, None);
+    let mut first = None;
     if config.proxy_protocol {
         let Some((said, rest)) = Box::pin(proxy_header(&shard, &socket, ends.source, deadline)).await else {
             shard.counters.proxy_refused();
@@ -104,26 +120,26 @@ async fn serve(shard: Rc<Shard>, socket: Socket, listener: Rc<ListenerState>, en
         ListenerProtocol::Tcp { .. } => {
             let name = config.name.clone();
             drop(config);
-            // In memory of its own, so that HTTP connections do not pay for its size.
+            // In memory of its own, so that HTTPS connections do not pay for its size.
             Box::pin(tcp::serve(shard, stream, &name, ends, first, deadline)).await;
         }
         ListenerProtocol::Http | ListenerProtocol::Https => {
             drop(config);
             let origin = Origin { peer: peer.ip(), https, subject };
-            http(shard, stream, listener, origin, first).await;
+            http(shard, stream, listener, origin, Inbox::from(first)).await;
         }
     }
 }
 
-/// HTTP of whatever version the client speaks.
+/// HTTP of whatever version the client speaks; `inbox`: what was read already.
 async fn http(
     shard: Rc<Shard>,
     stream: Stream,
     listener: Rc<ListenerState>,
     origin: Origin,
-    first: Option<Chunk>,
+    mut inbox: Inbox,
 ) {
-    if let Some(inbox) = h1::serve(&shard, &stream, &listener, origin.clone(), first).await {
+    if h1::serve(&shard, &stream, &listener, &origin, &mut inbox).await == h1::Ended::Http2 {
         Box::pin(h2::serve(shard, stream, listener, origin, inbox.into_chunk())).await;
     }
 }

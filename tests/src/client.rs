@@ -37,6 +37,15 @@ impl Client {
         Ok(Client { wire: Wire::new(socket.into(), PATIENCE) })
     }
 
+    /// Connects from that local address and asks for `/`: the connection, if it was answered. One that is turned away may
+    /// be reset as early as before connect(2) has returned.
+    pub fn answered_from(source: IpAddr, to: SocketAddr) -> Option<Client> {
+        let mut client = Client::connect_from(source, to).ok()?;
+        client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").ok()?;
+        client.try_read().ok()?;
+        Some(client)
+    }
+
     /// Changes how long an answer may take.
     pub fn patience(mut self, patience: Duration) -> Client {
         self.wire.set_patience(patience);

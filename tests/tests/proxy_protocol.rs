@@ -168,9 +168,11 @@ fn only_trusted_peers_may_connect() {
     let origin = Origin::named("a");
     let gateway = behind_a_proxy(&origin).start();
     let stranger = IpAddr::from(Ipv4Addr::new(127, 0, 0, 9));
-    let mut client = Client::connect_from(stranger, gateway.address()).expect("connect");
-    let _ = client.try_send(V1);
-    client.expect_close();
+    // The reset may be there before connect(2) has returned.
+    if let Ok(mut client) = Client::connect_from(stranger, gateway.address()) {
+        let _ = client.try_send(V1);
+        client.expect_close();
+    }
     assert_eq!(origin.accepted(), 0);
 }
 

@@ -36,15 +36,23 @@ use crate::shard::{ListenerState, Shard};
 use crate::stream::Stream;
 use own_answers::To;
 
-/// Serves one connection, of which `first` was read already, to its end, or until it turns out to speak HTTP/2 (by prior knowledge, RFC 9113 3.3): what has
-/// been received is given back then.
+/// How serving a connection has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It is closed.
+    Closed,
+    /// It speaks HTTP/2, by prior knowledge (RFC 9113 3.3): what it has sent is in its inbox.
+    Http2,
+}
+
+/// Serves one connection to its end, or until it turns out to speak HTTP/2; `inbox`: what was read already.
 pub async fn serve(
     shard: &Rc<Shard>,
     stream: &Stream,
     listener: &Rc<ListenerState>,
-    origin: Origin,
-    first: Option<Chunk>,
-) -> Option<Inbox> {
+    origin: &Origin,
+    inbox: &mut Inbox,
+) -> Ended {
     let timers = Timers { up: shard.net.timer(), down: shard.net.timer() };
     let mut client = Client {
         origin,
@@ -52,34 +60,31 @@ pub async fn serve(
         shard,
         stream,
         timers: &timers,
-        inbox: Inbox::default(),
+        inbox,
         written: Cell::new(false),
         fresh: true,
     };
-    if let Some(first) = first {
-        client.inbox.add(first);
-    }
     let mut patience = client.listener.header_timeout;
     loop {
         if client.inbox.is_empty() {
             match client.next_request(patience).await {
                 Waited::Bytes(chunk) => client.inbox.add(chunk),
-                Waited::InVain | Waited::Ended => return None,
+                Waited::InVain | Waited::Ended => return Ended::Closed,
             }
         }
         // In memory of its own: an idle connection does not pay for the state of a busy one.
         match Box::pin(client.busy(listener)).await {
             Next::Request => patience = client.listener.idle_timeout.saturating_sub(BUSY),
-            Next::Http2 => return Some(client.inbox),
+            Next::Http2 => return Ended::Http2,
             Next::Close => {
                 client.flush().await;
-                return None;
+                return Ended::Closed;
             }
             Next::Linger => {
                 if client.flush().await {
                     linger(shard, stream, &timers.up).await;
                 }
-                return None;
+                return Ended::Closed;
             }
         }
     }
@@ -130,8 +135,8 @@ struct Client<'a> {
     stream: &'a Stream,
     listener: Rc<Listener>,
     timers: &'a Timers,
-    origin: Origin,
-    inbox: Inbox,
+    origin: &'a Origin,
+    inbox: &'a mut Inbox,
     /// Something of an answer to the request in hand was written.
     written: Cell<bool>,
     /// Nothing has been read off it: it may yet turn out to speak HTTP/2.
@@ -240,7 +245,7 @@ impl Client<'_> {
         let service = plan.service.clone();
         let mut responder =
             Responder::new(self.shard, self.stream, &self.written, version, keep_alive, self.listener.hsts());
-        let mut body = Incoming::new(self.stream, &mut self.inbox, framing, body_bytes_max(&service));
+        let mut body = Incoming::new(self.stream, self.inbox, framing, body_bytes_max(&service));
         let outcome = carry(self.shard, self.timers, plan, &mut body, &mut responder).await;
         let (whole, bytes_in) = (body.is_done(), head_bytes as u64 + body.bytes());
         if outcome.error.is_some() {
@@ -309,7 +314,7 @@ impl Client<'_> {
             },
             Err(error) => return Some(Err(self.unread(error.into(), None, record))),
         };
-        let (request_id, verdict) = judge(self.shard, &self.listener, &self.origin, &head, &meta, record);
+        let (request_id, verdict) = judge(self.shard, &self.listener, self.origin, &head, &meta, record);
         let decided = Decided {
             version: head.version,
             method: meta.method,

@@ -63,7 +63,7 @@ impl Client<'_> {
             }
         }
         let live = self.shard.live();
-        let mut body = Incoming::new(self.stream, &mut self.inbox, framing, BODY_BYTES_MAX as u64);
+        let mut body = Incoming::new(self.stream, self.inbox, framing, BODY_BYTES_MAX as u64);
         let (timer, patience) = (&self.timers.up, self.listener.header_timeout);
         let answered = head.answer(&live.snapshot.callers, &mut body, timer, patience, &self.shard.net).await;
         to.bytes_in += body.bytes();
