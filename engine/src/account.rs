@@ -31,6 +31,8 @@ pub enum Cause {
     NoNode,
     /// The node refused the connection, reset it or went away.
     UpstreamGone,
+    /// TLS with the node came to nothing.
+    UpstreamTls,
     /// The node answered something malformed or over a limit.
     UpstreamError,
     /// The node was too slow.
@@ -79,6 +81,7 @@ impl Cause {
         Self::Limited,
         Self::NoNode,
         Self::UpstreamGone,
+        Self::UpstreamTls,
         Self::UpstreamError,
         Self::UpstreamTimeout,
         Self::Internal,
@@ -96,6 +99,7 @@ impl Cause {
             Self::Limited => "limited",
             Self::NoNode => "no_node",
             Self::UpstreamGone => "upstream_gone",
+            Self::UpstreamTls => "upstream_tls",
             Self::UpstreamError => "upstream_error",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::Internal => "internal",

@@ -29,7 +29,7 @@ use crate::control::listeners::{self, OpenError, OpenListener};
 use crate::control::reload::Watch;
 use crate::net::StartError;
 use crate::shard::{self, ShardSeed};
-use crate::tls::listeners::TlsListeners;
+use crate::tls::Tls;
 use crate::unbuilt;
 
 /// Starts a shard's thread: [`crate::shard::spawn`], or a stand-in in tests.
@@ -113,8 +113,7 @@ pub fn prepare(gateway: Gateway, source: Source) -> Result<Boot, BootError> {
     if !unfit.is_empty() {
         return Err(BootError::Unbuilt(unfit));
     }
-    let certificates =
-        certificates::read_anew(&gateway, &TlsListeners::default()).map_err(BootError::Certificates)?;
+    let certificates = certificates::read_anew(&gateway, &Tls::default()).map_err(BootError::Certificates)?;
     crate::net::probe().map_err(BootError::Machine)?;
     let seats = choose_seats(&gateway.server, &allowed_cpus()).map_err(BootError::Cpus)?;
     raise_descriptor_limit(gateway.server.max_connections);

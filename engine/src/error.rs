@@ -45,6 +45,8 @@ pub enum Error {
     NodesBusy,
     /// No node took a connection.
     ConnectFailed,
+    /// TLS with the node came to nothing: it or the gateway refused the other.
+    TlsFailed,
     /// No node took a connection in time.
     ConnectTimeout,
     /// The node went away before its answer was whole; whether any of it had come.
@@ -126,6 +128,9 @@ impl Error {
                 (503, "no_healthy_node", "all nodes of the service have their most connections")
             }
             Self::ConnectFailed => (502, "upstream_unreachable", "the service's node could not be reached"),
+            Self::TlsFailed => {
+                (502, "upstream_unreachable", "no TLS connection to the service's node could be made")
+            }
             Self::ConnectTimeout => {
                 (504, "upstream_timeout", "the service's node did not accept a connection in time")
             }
@@ -157,6 +162,7 @@ impl Error {
             Self::Limited(_) | Self::TooManyConnections(_) => Cause::Limited,
             Self::NoHealthyNode | Self::NodesBusy => Cause::NoNode,
             Self::ConnectFailed | Self::UpstreamGone => Cause::UpstreamGone,
+            Self::TlsFailed => Cause::UpstreamTls,
             Self::UpstreamMalformed(_) => Cause::UpstreamError,
             Self::ConnectTimeout | Self::UpstreamTimeout | Self::DeadlineExceeded => Cause::UpstreamTimeout,
             Self::Panicked => Cause::Internal,

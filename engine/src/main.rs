@@ -23,7 +23,7 @@ use coregate::control::flow::writer;
 use coregate::control::reload::Watch;
 use coregate::demo::{self, Origin};
 use coregate::metrics::{COMMIT, VERSION};
-use coregate::tls::listeners::TlsListeners;
+use coregate::tls::Tls;
 use coregate::{control, net};
 use coregate_config::checked::Gateway;
 use tracing_subscriber::EnvFilter;
@@ -148,14 +148,14 @@ fn check(config: &Path) -> ExitCode {
                 unfit.iter().for_each(|why| println!("{}: {why}", config.display()));
                 return ExitCode::FAILURE;
             }
-            let read = match certificates::read_anew(&gateway, &TlsListeners::default()) {
+            let read = match certificates::read_anew(&gateway, &Tls::default()) {
                 Ok(read) => read,
                 Err(problems) => {
                     problems.iter().for_each(|why| println!("{}: {why}", config.display()));
                     return ExitCode::FAILURE;
                 }
             };
-            for warning in certificates::warnings_of(&read.listeners) {
+            for warning in certificates::warnings_of(&read.tls) {
                 println!("{}: warning: {warning}", config.display());
             }
             println!("ok: {}", summary(&gateway));

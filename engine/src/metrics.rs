@@ -145,6 +145,10 @@ families! {
     TLS_HANDSHAKES_UNDER_WAY Gauge "coregate_tls_handshakes_under_way" "TLS handshakes with clients that are under way.";
     TLS_CERTIFICATE_EXPIRY Gauge "coregate_tls_certificate_expiry_timestamp_seconds"
         "When a listener's certificate expires, as a Unix time; certificate is its number in the configuration.";
+    UPSTREAM_TLS_UNVERIFIED Gauge "coregate_upstream_tls_unverified"
+        "1 for a service whose nodes are not verified (upstream_tls.danger_accept_any_certificate).";
+    UPSTREAM_TLS_CERTIFICATE_EXPIRY Gauge "coregate_upstream_tls_certificate_expiry_timestamp_seconds"
+        "When the certificate that a service presents to its nodes expires, as a Unix time.";
     TLS_RELOADS Counter "coregate_tls_certificate_reloads_total"
         "Readings of certificate files that had changed by result; refused: some were bad, and the old ones stay.";
     REDIS_UP Gauge "coregate_redis_up" "1 while Redis takes what it is sent; absent without a Redis.";

@@ -15,17 +15,28 @@ use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::control::snapshot::NodeShared;
+use crate::control::snapshot::{NodePlan, NodeShared};
 use crate::error::Error;
 use crate::http::h1_upstream::Connection;
 use crate::http::h2_upstream::{Multiplexed, Seat};
 use crate::limits::POOL_WAITERS_MAX;
+use crate::tls::nodes::NodeTls;
 
 /// Who is at the other end: connections to equal peers may stand in for each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PeerId {
     /// Where it is.
     pub address: SocketAddr,
+    /// How TLS is spoken to it. What is spoken inside is not part of it: HTTP/1.1 and HTTP/2 lie apart in the pool, and
+    /// connections that carry bytes are never put there.
+    pub tls: Option<NodeTls>,
+}
+
+impl PeerId {
+    /// That of a node.
+    pub fn of(node: &NodePlan) -> Self {
+        Self { address: node.address, tls: node.tls.clone() }
+    }
 }
 
 /// All pools of a shard.
@@ -40,11 +51,12 @@ impl Pools {
         self.by_peer.borrow_mut().entry(peer).or_default().clone()
     }
 
-    /// Drops connections that have ended or are idle for too long, and pools that nobody has any more.
+    /// Drops connections that have ended or are idle for too long, and pools that nobody has any more with all that is
+    /// in them.
     pub fn sweep(&self, now: Instant) {
         self.by_peer.borrow_mut().retain(|_, pool| {
             pool.sweep(now);
-            Rc::strong_count(pool) > 1 || pool.has_connections()
+            Rc::strong_count(pool) > 1
         });
     }
 
@@ -73,6 +85,8 @@ pub struct NodePool {
     connecting: Cell<bool>,
     /// How and when the last attempt at that failed.
     failed: RefCell<Option<(Instant, Error)>>,
+    /// When it was last said that TLS with the node comes to nothing.
+    complained: Cell<Option<Instant>>,
     /// Exchanges that wait for a connection because the node has its most.
     waiters: RefCell<VecDeque<Rc<Waiter>>>,
     /// Those, and the ones that were woken and have not run yet.
@@ -80,6 +94,9 @@ pub struct NodePool {
     /// Connections kept while other shards wait, modulo [`TURNS`].
     turns: Cell<u32>,
 }
+
+/// How often it is said that TLS with a node comes to nothing, at most.
+const COMPLAINT_PERIOD: Duration = Duration::from_secs(10);
 
 /// See [`NodePool::owes_a_place`].
 const TURNS: u32 = 4;
@@ -221,13 +238,18 @@ impl NodePool {
         self.failed.borrow().as_ref().filter(|(at, _)| *at >= since).map(|(_, error)| error.clone())
     }
 
+    /// Whether it is time to say (again) that TLS with the node comes to nothing.
+    pub fn may_complain(&self, now: Instant) -> bool {
+        let due = self.complained.get().is_none_or(|last| now >= last + COMPLAINT_PERIOD);
+        if due {
+            self.complained.set(Some(now));
+        }
+        due
+    }
+
     fn idle_count(&self) -> usize {
         let multiplexed = self.multiplexed.borrow();
         self.idle.borrow().len() + multiplexed.iter().filter(|connection| connection.is_idle()).count()
-    }
-
-    fn has_connections(&self) -> bool {
-        !self.idle.borrow().is_empty() || !self.multiplexed.borrow().is_empty()
     }
 
     fn sweep(&self, now: Instant) {

@@ -365,6 +365,9 @@ impl Shard {
         let revision = snapshot.revision;
         self.live.replace(Rc::new(Live { services, snapshot: snapshot.clone() }));
         self.apply_listeners(&snapshot, opened);
+        // Idle connections to who is not a node any more, or not by the same settings of TLS, do not keep its place.
+        drop(old);
+        self.pools.sweep(now);
         self.unreported.set(Some(revision));
         self.report();
     }
@@ -375,7 +378,7 @@ impl Shard {
         let mut old = self.listeners.take();
         for config in snapshot.gateway.listeners.iter().filter(|listener| listener.enabled) {
             let config = Rc::new(config.clone());
-            let tls = snapshot.tls.get(&config.name).cloned();
+            let tls = snapshot.tls.listeners.get(&config.name).cloned();
             // A socket that was opened anew replaces one of the same name (its address has changed).
             if let Some(fd) = opened.remove(&config.name) {
                 let socket = Rc::new(net::Listener::adopt(&self.net, fd));

@@ -59,6 +59,14 @@ impl Stream {
         }
     }
 
+    /// What ended its TLS, if that was an error of the protocol.
+    pub fn tls_failure(&self) -> Option<rustls::Error> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.failure(),
+        }
+    }
+
     /// Prepares it for lying idle: its end is noticed ([`Self::is_fresh`]), and the task that waited last is forgotten.
     pub fn rest(&self) {
         let socket = self.socket();

@@ -15,7 +15,14 @@ pub fn refused(gateway: &Gateway) -> Vec<String> {
     }
     for service in gateway.services.iter().filter(|service| service.enabled) {
         let unbuilt = [
-            (service.tls.is_some(), "speak TLS to nodes; remove tls"),
+            (
+                service.tls.is_some()
+                    && matches!(
+                        service.health_check.as_ref().map(|check| &check.kind),
+                        Some(HealthCheckKind::Http { .. })
+                    ),
+                "check health over TLS; use kind = \"tcp\"",
+            ),
             (
                 matches!(
                     service.health_check.as_ref().map(|check| &check.kind),
@@ -42,10 +49,11 @@ mod tests {
 
     #[test]
     fn what_would_leave_a_service_unprotected_is_refused() {
-        let gateway =
-            parsed("[[services]]\nname = \"a\"\ntls = true\n[[services.routes]]\npath_prefix = \"/\"\n");
+        let gateway = parsed(
+            "[[services]]\nname = \"a\"\n[services.health_check]\nkind = \"grpc\"\n[[services.routes]]\npath_prefix = \"/\"\n",
+        );
         let refused = refused(&gateway).join("\n");
-        assert!(refused.contains("remove tls"), "{refused}");
+        assert!(refused.contains("check health by gRPC"), "{refused}");
     }
 
     #[test]

@@ -1,23 +1,27 @@
 //! Upstream: what can carry a request to a node.
 //!
 //! Input: a service and who asks. Output: a [`Carrier`], out of the pool or new. Nodes come from the balancer; one
-//! that refuses, or does not accept in time, is marked by that ([`Shard::node_failed`]) and the next is tried, since
-//! nothing of the request has reached the wire. Errors: what the last node tried said.
+//! that refuses, does not accept in time, or with which TLS comes to nothing, is marked by that ([`Shard::node_failed`])
+//! and the next is tried, since nothing of the request has reached the wire. Errors: what the last node tried said.
 
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
 use smallvec::SmallVec;
 
+use crate::control::snapshot::NodePlan;
 use crate::error::Error;
 use crate::http::carrier::Carrier;
 use crate::limits::NODES_TRIED_MAX;
 use crate::net::timer::TICK;
-use crate::net::{Elapsed, Socket, Timer};
+use crate::net::{Elapsed, Net, Socket, Timer};
 use crate::pool::{Permit, Waiting};
 use crate::shard::{ServiceState, Shard};
 use crate::stream::Stream;
+use crate::tls::nodes::{self, Spoken};
+use crate::tls::stream::{HandshakeError, TlsStream};
 
 /// What carries one exchange.
 pub struct Lease<C> {
@@ -65,7 +69,8 @@ pub async fn obtain<C: Carrier>(
     Err(error)
 }
 
-/// Opens a connection to one node.
+/// Opens a connection to one node, with TLS if the service says so, to speak that over it. All of it takes at most
+/// `timeouts.connect`, for which the timer stays set.
 ///
 /// # Errors
 /// The node could not be reached, which marks it, or has its most connections.
@@ -73,6 +78,7 @@ pub async fn connect(
     shard: &Rc<Shard>,
     service: &ServiceState,
     node: usize,
+    spoken: Spoken,
     timer: &Timer,
 ) -> Result<Stream, Error> {
     let plan = &service.plan.nodes[node];
@@ -80,14 +86,16 @@ pub async fn connect(
         return Err(Error::NodesBusy);
     };
     timer.set(shard.net.now() + service.plan.config.timeouts.connect);
-    let error = match timer.within(Socket::connect(&shard.net, plan.address)).await {
-        Ok(Ok(socket)) => {
+    let error = match timer.within(dial(&shard.net, plan, spoken, permit)).await {
+        Ok(Ok(stream)) => {
             shard.counters.pool_opened();
-            let stream = Stream::Plain(socket);
-            stream.hold(Box::new(permit));
             return Ok(stream);
         }
-        Ok(Err(error)) => {
+        Ok(Err(Undialled::Tls(why))) => {
+            complain(shard, service, node, &why);
+            Error::TlsFailed
+        }
+        Ok(Err(Undialled::Io(error))) => {
             tracing::debug!(service = %service.plan.config.name, node = %plan.address, %error, "connect failed");
             // Running out of descriptors or ports here says nothing about the node.
             if matches!(
@@ -102,6 +110,41 @@ pub async fn connect(
     };
     shard.node_failed(service, node);
     Err(error)
+}
+
+/// Why there is no connection.
+enum Undialled {
+    /// None of TCP.
+    Io(io::Error),
+    /// None of TLS, or for something else to be spoken over it; in words.
+    Tls(String),
+}
+
+async fn dial(net: &Rc<Net>, plan: &NodePlan, spoken: Spoken, permit: Permit) -> Result<Stream, Undialled> {
+    let socket = Socket::connect(net, plan.address).await.map_err(Undialled::Io)?;
+    socket.hold(Box::new(permit));
+    let Some(tls) = &plan.tls else { return Ok(Stream::Plain(socket)) };
+    let connected = TlsStream::connect(net, socket, tls.config(spoken), tls.name.clone()).await;
+    let stream = connected.map_err(|error| {
+        Undialled::Tls(match error {
+            HandshakeError::Tls(error) => nodes::explain(&error, &tls.name),
+            other => other.to_string(),
+        })
+    })?;
+    if spoken == Spoken::Http2 && !stream.negotiated(|it| it.alpn_protocol() == Some(b"h2")) {
+        return Err(Undialled::Tls("it does not choose HTTP/2 by ALPN (http2 = true)".to_owned()));
+    }
+    Ok(Stream::Tls(Box::new(stream)))
+}
+
+/// Says why TLS with a node has come to nothing, but not for each of many connections.
+pub fn complain(shard: &Shard, service: &ServiceState, node: usize, why: &str) {
+    let (name, address) = (&service.plan.config.name, service.plan.nodes[node].address);
+    if service.pools[node].may_complain(shard.net.now()) {
+        tracing::warn!(service = %name, node = %address, "no TLS with the node: {why}");
+    } else {
+        tracing::debug!(service = %name, node = %address, "no TLS with the node: {why}");
+    }
 }
 
 /// All nodes have their most connections: waits, as long as a connect may take, for one to come back. Those of this

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -56,7 +56,7 @@ impl Authority {
         self.folder.path().join(name)
     }
 
-    /// Signs a certificate for these DNS names, with that common name; what was signed under the same name before is
+    /// Signs a certificate for these DNS names and IP addresses, with that common name; what was signed under the same name before is
     /// replaced.
     pub fn sign(&self, name: &str, names: &[&str]) -> Pair {
         self.sign_for(name, names, &format!("/C=DE/O=Example/CN={name}"), "20")
@@ -66,7 +66,11 @@ impl Authority {
     pub fn sign_for(&self, name: &str, names: &[&str], subject: &str, days: &str) -> Pair {
         let [key, request, extensions, chain] =
             ["key", "csr", "ext", "pem"].map(|kind| format!("{name}.{kind}"));
-        let alternatives: Vec<String> = names.iter().map(|name| format!("DNS:{name}")).collect();
+        let alternative = |name: &&str| match name.parse::<IpAddr>() {
+            Ok(address) => format!("IP:{address}"),
+            Err(_) => format!("DNS:{name}"),
+        };
+        let alternatives: Vec<String> = names.iter().map(alternative).collect();
         let text =
             format!("subjectAltName={}\nextendedKeyUsage=serverAuth,clientAuth\n", alternatives.join(","));
         fs::write(self.file(&extensions), text).expect("write");

@@ -86,6 +86,12 @@ impl Service {
         self.node_with(address, "weight = 1")
     }
 
+    /// With a node of that host name.
+    pub fn node_named(mut self, host: &str, port: u16) -> Service {
+        self.nodes.push(format!("{{ address = \"{host}:{port}\" }}"));
+        self
+    }
+
     /// With that origin as a node of that weight.
     pub fn weighted(self, origin: &Origin, weight: u32) -> Service {
         self.node_with(origin.address(), &format!("weight = {weight}"))

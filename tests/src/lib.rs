@@ -20,6 +20,7 @@ pub mod h2_origin;
 pub mod h2_raw;
 pub mod load;
 pub mod message;
+pub mod nginx;
 pub mod origin;
 pub mod peers;
 pub mod ports;

@@ -2,13 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
 use coregate_tests::gateway::Builder;
+use coregate_tests::nginx::Nginx;
 use coregate_tests::ports::Port;
 use coregate_tests::{Client, Gateway, Origin, PATIENCE, eventually, get, service};
-use tempfile::TempDir;
 
 const V1: &str = "PROXY TCP4 203.0.113.7 198.51.100.1 4711 443\r\n";
 
@@ -28,49 +27,6 @@ fn behind_a_proxy(origin: &Origin) -> Builder {
     let site = service("site").route("/").node(origin).with("access.deny = [\"192.0.2.0/24\"]");
     let gateway = Gateway::with(site).server("trusted_proxies = [\"127.0.0.1\"]");
     gateway.listener("proxy_protocol = true").listener("header_timeout = \"300ms\"")
-}
-
-/// nginx with this in its configuration, in the foreground.
-struct Nginx {
-    child: Child,
-    folder: TempDir,
-}
-
-impl Nginx {
-    fn with(config: &str, port: &Port) -> Nginx {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().display();
-        let text = format!(
-            "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\nmaster_process off;\n\
-             pid {path}/pid;\nerror_log {path}/error.log;\nevents {{}}\n{config}"
-        );
-        let text = text.replace("FOLDER", &path.to_string());
-        std::fs::write(folder.path().join("nginx.conf"), text).expect("a configuration");
-        let mut nginx = Command::new("nginx");
-        nginx
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .arg("-p")
-            .arg(folder.path())
-            .arg("-c")
-            .arg("nginx.conf");
-        let mut child = nginx.stderr(Stdio::null()).spawn().expect("nginx runs");
-        eventually("nginx listens", PATIENCE, || {
-            assert!(child.try_wait().expect("its state").is_none(), "nginx ended");
-            TcpStream::connect(port.address()).is_ok()
-        });
-        Nginx { child, folder }
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-        if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.folder.path().join("error.log"));
-            eprintln!("--- nginx wrote\n{}---", log.unwrap_or_default());
-        }
-    }
 }
 
 fn tcp_listener(port: &Port, keys: &str) -> String {
@@ -258,13 +214,11 @@ fn nginx_behind_reads_both_versions() {
     for version in ["v1", "v2"] {
         let (port, web) = (Port::free(), Port::free());
         let http = format!(
-            "http {{ access_log off; client_body_temp_path FOLDER/body; proxy_temp_path FOLDER/proxy; \
-             fastcgi_temp_path FOLDER/fastcgi; uwsgi_temp_path FOLDER/uwsgi; scgi_temp_path FOLDER/scgi; \
-             server {{ listen {} proxy_protocol; location / {{ \
-             return 200 \"$proxy_protocol_addr $proxy_protocol_server_port\"; }} }} }}",
+            "server {{ listen {} proxy_protocol; location / {{ \
+             return 200 \"$proxy_protocol_addr $proxy_protocol_server_port\"; }} }}",
             web.address()
         );
-        let _nginx = Nginx::with(&http, &web);
+        let _nginx = Nginx::http(&http, &web);
         let site =
             service("web").node_at(web.address()).with(&format!("send_proxy_protocol = \"{version}\""));
         let _gateway = Gateway::with(site).text(&tcp_listener(&port, "service = \"web\"")).start();

@@ -1,4 +1,4 @@
-//! Certificates of the listeners: read with the configuration, and again when their files change.
+//! Certificates of listeners and services: read with the configuration, and again when their files change.
 //!
 //! Input: a [`Gateway`] and its files, watched as the configuration's own file is ([`Watch`]). Output: a [`Read`], or what is
 //! wrong with it. When files change under a running configuration, whatever is bad (half written, a key that does not fit
@@ -11,13 +11,16 @@ use tracing::{error, info, warn};
 
 use super::reload::Watch;
 use crate::clock;
-use crate::tls::listeners::{Problem, Reading, TlsListeners, files, warnings};
+use crate::tls::Tls;
+use crate::tls::certificates::Problem;
+use crate::tls::listeners::{self, Reading, TlsListeners};
+use crate::tls::nodes::{self, TlsNodes};
 
 /// What was read.
 #[derive(Debug, Default)]
 pub struct Read {
-    /// What the listeners need.
-    pub listeners: Arc<TlsListeners>,
+    /// What listeners and services need.
+    pub tls: Tls,
     /// The files that it was read from, as they were before.
     pub watches: Vec<Watch>,
 }
@@ -26,35 +29,56 @@ pub struct Read {
 ///
 /// # Errors
 /// Everything that is wrong with them.
-pub fn read_anew(gateway: &Gateway, before: &TlsListeners) -> Result<Read, Vec<String>> {
-    let watches = files(gateway).into_iter().map(Watch::new).collect();
-    let (listeners, problems) = TlsListeners::read(gateway, before, Reading::Anew);
+pub fn read_anew(gateway: &Gateway, before: &Tls) -> Result<Read, Vec<String>> {
+    let mut files = listeners::files(gateway);
+    files.extend(nodes::files(gateway));
+    files.sort();
+    files.dedup();
+    let watches = files.into_iter().map(Watch::new).collect();
+    let (tls, problems) = read(gateway, before, Reading::Anew);
     if problems.is_empty() {
-        return Ok(Read { listeners: Arc::new(listeners), watches });
+        return Ok(Read { tls, watches });
     }
     let mut lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
     lines.dedup();
     Err(lines)
 }
 
-/// What operators should know of certificates that can be used all the same.
-pub fn warnings_of(listeners: &TlsListeners) -> Vec<String> {
+fn read(gateway: &Gateway, before: &Tls, reading: Reading) -> (Tls, Vec<Problem>) {
+    let (listeners, mut problems) = TlsListeners::read(gateway, &before.listeners, reading);
+    let (nodes, more) = TlsNodes::read(gateway, &before.nodes, reading);
+    problems.extend(more);
+    (Tls { listeners: Arc::new(listeners), nodes: Arc::new(nodes) }, problems)
+}
+
+/// What operators should know of settings and certificates that can be used all the same.
+pub fn warnings_of(tls: &Tls) -> Vec<String> {
     let now = clock::unix_seconds();
-    let mut lines: Vec<String> = listeners
-        .iter()
-        .flat_map(|(name, tls)| tls.facts.iter().map(move |facts| (name, facts)))
-        .filter_map(|(name, facts)| {
-            let what = warnings(facts, now)?;
-            Some(format!("listener \"{name}\": {}: {what}", facts.chain.display()))
+    let clients = tls.listeners.iter().flat_map(|(name, listener)| {
+        listener.facts.iter().map(move |facts| (format!("listener \"{name}\""), facts, "clients"))
+    });
+    let nodes = tls.nodes.certificates().into_iter();
+    let nodes = nodes.map(|(name, facts)| (format!("service \"{name}\""), facts, "nodes"));
+    let mut lines: Vec<String> = clients
+        .chain(nodes)
+        .filter_map(|(whose, facts, others)| {
+            let what = facts.warning(now)?;
+            Some(format!("{whose}: {}: {what}: {others} will refuse it", facts.chain.display()))
         })
         .collect();
+    lines.extend(tls.nodes.unverified().into_iter().map(|name| {
+        format!(
+            "service \"{name}\": upstream_tls.danger_accept_any_certificate: its nodes are not verified, so whoever \
+             sits in between can read and change everything"
+        )
+    }));
     lines.sort();
     lines
 }
 
 /// The same in the log.
-pub fn log_warnings(listeners: &TlsListeners) {
-    warnings_of(listeners).iter().for_each(|line| warn!("{line}"));
+pub fn log_warnings(tls: &Tls) {
+    warnings_of(tls).iter().for_each(|line| warn!("{line}"));
 }
 
 /// The files under watch, and what became of their changes.
@@ -75,7 +99,7 @@ pub struct Certificates {
 #[derive(Debug)]
 pub struct Reread {
     gateway: Arc<Gateway>,
-    listeners: TlsListeners,
+    tls: Tls,
     problems: Vec<Problem>,
 }
 
@@ -96,7 +120,7 @@ impl Certificates {
     pub fn begin(
         &mut self,
         gateway: &Arc<Gateway>,
-        before: &Arc<TlsListeners>,
+        before: &Tls,
     ) -> Option<impl FnOnce() -> Reread + Send + 'static> {
         if self.reading.is_some() {
             self.again = true;
@@ -106,13 +130,13 @@ impl Certificates {
         self.reading = Some(gateway.clone());
         let (gateway, before) = (gateway.clone(), before.clone());
         Some(move || {
-            let (listeners, problems) = TlsListeners::read(&gateway, &before, Reading::Again);
-            Reread { gateway, listeners, problems }
+            let (tls, problems) = self::read(&gateway, &before, Reading::Again);
+            Reread { gateway, tls, problems }
         })
     }
 
     /// What was read is there. Returns it if it is still wanted, and whether to begin again.
-    pub fn end(&mut self, read: Reread, running: &Arc<Gateway>) -> (Option<Arc<TlsListeners>>, bool) {
+    pub fn end(&mut self, read: Reread, running: &Arc<Gateway>) -> (Option<Tls>, bool) {
         self.reading = None;
         let again = std::mem::take(&mut self.again);
         // With another configuration all files were read.
@@ -127,7 +151,7 @@ impl Certificates {
         } else {
             self.refused += 1;
         }
-        log_warnings(&read.listeners);
-        (Some(Arc::new(read.listeners)), again)
+        log_warnings(&read.tls);
+        (Some(read.tls), again)
     }
 }

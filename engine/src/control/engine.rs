@@ -31,7 +31,7 @@ use crate::access_log;
 use crate::boot::{Boot, Source};
 use crate::clock;
 use crate::message::{FromShard, NodesChanged, ToShard};
-use crate::tls::listeners::TlsListeners;
+use crate::tls::Tls;
 
 mod counters;
 
@@ -144,9 +144,8 @@ impl Engine {
         let mut flow = Flow::new(seats.len(), stats.interval, calendar, writer, moment);
         flow.retain(&gateway, moment);
         let gateway = Arc::new(gateway);
-        let process = Process { shards: seats.len(), now };
-        let snapshot = Snapshot::compile(1, gateway, &addresses, |_, _| true, process, None);
-        let snapshot = Arc::new(Snapshot { tls: certificates.listeners, ..snapshot });
+        let process = Process { shards: seats.len(), now, tls: certificates.tls };
+        let snapshot = Arc::new(Snapshot::compile(1, gateway, &addresses, |_, _| true, process, None));
         certificates::log_warnings(&snapshot.tls);
         if let Some(limits) = &cluster_limits {
             limits.apply(&snapshot);
@@ -450,29 +449,23 @@ impl Engine {
         self.addresses.retain(&gateway);
         self.addresses.update(answers);
         log_listeners(&opened);
-        certificates::log_warnings(&certificates.listeners);
+        certificates::log_warnings(&certificates.tls);
         self.certificates.watch(certificates.watches);
         let gateway = Arc::new(reload::keep_running_settings(&running, gateway));
-        self.apply(gateway, certificates.listeners, opened, now);
+        self.apply(gateway, certificates.tls, opened, now);
         Ok(())
     }
 
-    fn apply(
-        &mut self,
-        gateway: Arc<Gateway>,
-        tls: Arc<TlsListeners>,
-        opened: Vec<OpenListener>,
-        now: Instant,
-    ) {
+    fn apply(&mut self, gateway: Arc<Gateway>, tls: Tls, opened: Vec<OpenListener>, now: Instant) {
         self.checker.reconfigure(subjects(&gateway, &self.addresses), now);
         self.flow.retain(&gateway, Moment::read());
         let checker = &self.checker;
         let is_live = |service: &str, node| checker.is_live(service, node);
         let revision = self.snapshot.revision + 1;
-        let process = Process { shards: self.shards.count(), now };
+        let process = Process { shards: self.shards.count(), now, tls };
         let before = Some(&*self.snapshot);
         let snapshot = Snapshot::compile(revision, gateway, &self.addresses, is_live, process, before);
-        self.snapshot = Arc::new(Snapshot { tls, ..snapshot });
+        self.snapshot = Arc::new(snapshot);
         if let Some(limits) = &self.cluster_limits {
             limits.apply(&self.snapshot);
         }

@@ -21,7 +21,7 @@ use coregate_config::checked::{Gateway, Listener};
 use super::certificates;
 use super::flow::writer;
 use super::resolve::{self, Answer, Name};
-use crate::tls::listeners::TlsListeners;
+use crate::tls::Tls;
 use crate::unbuilt;
 
 /// How often the file is looked at. A change is in force after one to two of these.
@@ -106,16 +106,12 @@ pub struct Loaded {
     pub gateway: Gateway,
     /// Answers for the node names that were new.
     pub answers: Vec<(Name, Answer)>,
-    /// What was read of its listeners' certificates.
+    /// What was read of the certificates that it names.
     pub certificates: certificates::Read,
 }
 
 /// Reads the file and those that it names off the control thread, and looks up the names that are not `known`.
-pub async fn load(
-    path: PathBuf,
-    known: BTreeSet<Name>,
-    before: Arc<TlsListeners>,
-) -> Result<Loaded, LoadError> {
+pub async fn load(path: PathBuf, known: BTreeSet<Name>, before: Tls) -> Result<Loaded, LoadError> {
     let read = tokio::task::spawn_blocking(move || {
         let gateway = coregate_config::load(&path).map_err(LoadError::Invalid)?;
         let read = certificates::read_anew(&gateway, &before).map_err(LoadError::Certificates)?;
@@ -317,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_not_there_is_reported() {
         let error =
-            load("/nonexistent/coregate.toml".into(), BTreeSet::new(), Arc::default()).await.unwrap_err();
+            load("/nonexistent/coregate.toml".into(), BTreeSet::new(), Tls::default()).await.unwrap_err();
         assert!(matches!(error, LoadError::Invalid(report) if !report.errors.is_empty()));
     }
 }

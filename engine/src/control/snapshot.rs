@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
-use coregate_config::checked::{Gateway, LimitScope, ListenerProtocol, Rate, Service, Tenant};
+use coregate_config::checked::{Gateway, LimitScope, ListenerProtocol, Node, Rate, Service, Tenant};
 
 use crate::access::{AccessList, IpSet};
 use crate::http::headers::Rules;
@@ -19,7 +19,8 @@ use crate::limit::{Bucket, ClientConnections, ClientLimit, ClientTable, Connecti
 use crate::route::RouteTable;
 use crate::sni::Names;
 use crate::tenant::Tenants;
-use crate::tls::listeners::TlsListeners;
+use crate::tls::Tls;
+use crate::tls::nodes::NodeTls;
 
 use super::resolve::Addresses;
 
@@ -46,17 +47,19 @@ pub struct Snapshot {
     pub tcp: HashMap<Arc<str>, TcpTargets>,
     /// Whose forwarding fields are believed.
     pub trusted_proxies: IpSet,
-    /// What listeners with certificates need.
-    pub tls: Arc<TlsListeners>,
+    /// What listeners with certificates need, and services that speak TLS to nodes.
+    pub tls: Tls,
 }
 
 /// What a snapshot is compiled with, beside the configuration.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Process {
     /// Shards that share its limits.
     pub shards: usize,
     /// When it is compiled.
     pub now: Instant,
+    /// What was read of the files that the configuration names.
+    pub tls: Tls,
 }
 
 /// One service, compiled.
@@ -105,6 +108,8 @@ pub struct NodePlan {
     pub address: SocketAddr,
     /// Share of the traffic.
     pub weight: u32,
+    /// How TLS is spoken to it; `None` = it is not.
+    pub tls: Option<NodeTls>,
     /// Whether it takes traffic as the snapshot is made; later changes come as messages.
     pub live: bool,
     /// What all shards count together; the same one in each snapshot for as long as the node stays.
@@ -124,8 +129,8 @@ pub struct NodeShared {
 type NodeKey<'a> = (&'a str, SocketAddr);
 
 impl Snapshot {
-    /// Compiles a configuration; its `tls`, which is made of files, is for the caller to add. `is_live` tells of a service's node whether it takes traffic; what is counted of a
-    /// node goes on from the `previous` snapshot.
+    /// Compiles a configuration. `is_live` tells of a service's node whether it takes traffic; what is counted of a node
+    /// goes on from the `previous` snapshot.
     pub fn compile(
         revision: u64,
         gateway: Arc<Gateway>,
@@ -134,15 +139,16 @@ impl Snapshot {
         process: Process,
         previous: Option<&Self>,
     ) -> Self {
-        let Process { shards, now } = process;
+        let Process { shards, now, tls } = process;
         let buckets = previous.map(Self::buckets).unwrap_or_default();
         let shared = previous.map(Self::shared).unwrap_or_default();
         let identity_headers = identity_headers(&gateway);
         let connections = previous.map(Self::connections).unwrap_or_default();
         let plan = |service: &Service| {
-            let node = |(address, weight)| NodePlan {
+            let node = |(address, weight, node_tls)| NodePlan {
                 address,
                 weight,
+                tls: node_tls,
                 live: is_live(&service.name, address),
                 shared: shared.get(&(&*service.name, address)).map(|&it| Arc::clone(it)).unwrap_or_default(),
             };
@@ -163,7 +169,7 @@ impl Snapshot {
                     .per_client_ip
                     .map(|rate| ClientLimit::new(key(&service.name), rate)),
                 connections: connections.get(&*service.name).map(|&it| Arc::clone(it)).unwrap_or_default(),
-                nodes: service_nodes(service, addresses).into_iter().map(node).collect(),
+                nodes: nodes_with_tls(service, addresses, &tls).map(node).collect(),
             })
         };
         let clients = previous.and_then(|previous| previous.clients.clone()).or_else(|| {
@@ -181,12 +187,12 @@ impl Snapshot {
             client_connections,
             tcp: tcp_targets(&gateway),
             callers: Tenants::compile(&gateway.tenants),
-            tenants: compile_tenants(&gateway.tenants, process, previous),
+            tenants: compile_tenants(&gateway.tenants, shards, now, previous),
             clients,
             routes: RouteTable::build(&gateway.services),
             services: gateway.services.iter().map(plan).collect(),
             trusted_proxies: IpSet::build(&gateway.server.trusted_proxies),
-            tls: Arc::default(),
+            tls,
             gateway,
         }
     }
@@ -239,7 +245,8 @@ fn service_rules(service: &Service, identity_headers: &BTreeSet<&str>) -> Rules 
 
 fn compile_tenants(
     tenants: &[Tenant],
-    process: Process,
+    shards: usize,
+    now: Instant,
     previous: Option<&Snapshot>,
 ) -> Vec<Arc<TenantPlan>> {
     let before = previous.map(|previous| previous.tenants.as_slice()).unwrap_or_default();
@@ -253,11 +260,11 @@ fn compile_tenants(
                 // A bucket must hold the one token that a request takes.
                 let rate = Rate { requests_per_second: per_second, burst: per_second.max(1.0) };
                 let old = old.and_then(|old| old.rate.as_ref());
-                Bucket::renew(old, rate, process.shards, process.now)
+                Bucket::renew(old, rate, shards, now)
             }),
             day: tenant
                 .requests_per_day
-                .map(|limit| DayQuota::renew(old.and_then(|old| old.day.as_ref()), limit, process.shards)),
+                .map(|limit| DayQuota::renew(old.and_then(|old| old.day.as_ref()), limit, shards)),
         }),
     };
     tenants.iter().map(plan).collect()
@@ -271,12 +278,33 @@ fn key(service: &str) -> u64 {
 /// The addresses of a service's enabled nodes with their weights, in the order of the configuration. None for a
 /// service that is off. Where two nodes turn out to have one address, the first one stands.
 pub fn service_nodes(service: &Service, addresses: &Addresses) -> Vec<(SocketAddr, u32)> {
+    resolved_nodes(service, addresses).map(|(address, node)| (address, node.weight)).collect()
+}
+
+fn resolved_nodes<'a>(
+    service: &'a Service,
+    addresses: &'a Addresses,
+) -> impl Iterator<Item = (SocketAddr, &'a Node)> {
     let mut seen = HashSet::new();
     let enabled = service.nodes.iter().filter(|node| service.enabled && node.enabled);
     enabled
-        .flat_map(|node| addresses.of(&node.address).iter().map(|&address| (address, node.weight)))
-        .filter(|&(address, _)| seen.insert(address))
-        .collect()
+        .flat_map(|node| addresses.of(&node.address).iter().map(move |&address| (address, node)))
+        .filter(move |&(address, _)| seen.insert(address))
+}
+
+/// The same with what TLS with each needs. A node that it should be spoken to and cannot is absent: never in clear.
+fn nodes_with_tls<'a>(
+    service: &'a Service,
+    addresses: &'a Addresses,
+    tls: &'a Tls,
+) -> impl Iterator<Item = (SocketAddr, u32, Option<NodeTls>)> {
+    resolved_nodes(service, addresses).filter_map(move |(address, node)| {
+        let node_tls = match &service.tls {
+            Some(_) => Some(tls.nodes.node(&service.name, &node.address)?),
+            None => None,
+        };
+        Some((address, node.weight, node_tls))
+    })
 }
 
 #[cfg(test)]
@@ -291,7 +319,7 @@ mod tests {
     }
 
     fn process() -> Process {
-        Process { shards: 1, now: crate::clock::read() }
+        Process { shards: 1, now: crate::clock::read(), tls: Tls::default() }
     }
 
     fn node(port: u16) -> String {

@@ -25,6 +25,7 @@ use crate::pool::{Keep, NodePool};
 use crate::relay::{Append, Source};
 use crate::shard::{ServiceState, Shard};
 use crate::stream::Stream;
+use crate::tls::nodes::Spoken;
 use crate::upstream;
 
 const LIMITS: HeadLimits =
@@ -97,7 +98,9 @@ impl Carrier for Connection {
         node: usize,
         timer: &Timer,
     ) -> Result<Self, Error> {
-        let stream = upstream::connect(shard, service, node, timer).await?;
+        // A service without routes is for TCP alone.
+        let spoken = if service.plan.config.routes.is_empty() { Spoken::Bytes } else { Spoken::Http1 };
+        let stream = upstream::connect(shard, service, node, spoken, timer).await?;
         let node = service.plan.nodes[node].shared.clone();
         Ok(Self { stream, inbox: Inbox::default(), node, used: false })
     }
@@ -146,6 +149,9 @@ impl Carrier for Connection {
     }
 
     fn give_up(self, shard: &Shard, service: &ServiceState, node: usize, _: &Error) {
+        if let Some(error) = self.stream.tls_failure() {
+            upstream::complain(shard, service, node, &error.to_string());
+        }
         self.release(shard, service, node, false);
     }
 }
@@ -178,6 +184,8 @@ impl carrier::Answer for Answer<'_> {
                 self.inbox.add(chunk);
                 Ok(())
             }
+            // A node of TLS 1.3 refuses the gateway's certificate after the handshake.
+            Err(_) if self.stream.tls_failure().is_some() => Err(Error::TlsFailed),
             Ok(None) | Err(_) => Err(Error::UpstreamGone),
         }
     }

@@ -48,7 +48,7 @@ impl ServiceState {
         Self {
             plan: plan.clone(),
             balancer: RefCell::new(balancer),
-            pools: plan.nodes.iter().map(|node| shard.pools.of(PeerId { address: node.address })).collect(),
+            pools: plan.nodes.iter().map(|node| shard.pools.of(PeerId::of(node))).collect(),
             rate: plan.rate.as_ref().map(|bucket| Lent::new(Lease::new(bucket.clone(), now))),
             live: RefCell::new(live),
             counters: shard.counted.services.of(&plan.config.name),

@@ -48,6 +48,19 @@ pub struct Facts {
     pub not_after: u64,
 }
 
+impl Facts {
+    /// What an operator should know although the certificate can be used: why it will be refused.
+    pub fn warning(&self, now: u64) -> Option<&'static str> {
+        if now > self.not_after {
+            Some("has expired")
+        } else if now < self.not_before {
+            Some("is not valid yet")
+        } else {
+            None
+        }
+    }
+}
+
 /// Why a certificate cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
@@ -66,6 +79,21 @@ impl Unusable {
 impl std::fmt::Display for Unusable {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         write!(f, "{}: {}", self.path.display(), self.why)
+    }
+}
+
+/// What is wrong with the files of a listener or a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which one.
+    pub whose: String,
+    /// The file, and what is wrong with it.
+    pub unusable: Unusable,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{}: {}", self.whose, self.unusable)
     }
 }
 
@@ -132,6 +160,30 @@ pub fn load_roots(path: &Path) -> Result<Roots, Unusable> {
         store.add(certificate).map_err(|error| {
             Unusable::new(path, format!("certificate {} cannot be an authority's ({error})", index + 1))
         })?;
+    }
+    Ok(Roots { store: Arc::new(store), digest: hash.finalize().into() })
+}
+
+/// The certificates of those whom the system trusts, or of the files that SSL_CERT_FILE and SSL_CERT_DIR name.
+///
+/// # Errors
+/// There are none, and what helps.
+pub fn system_roots() -> Result<Roots, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let (mut store, mut hash) = (RootCertStore::empty(), Sha256::new());
+    // Among so many there may be one that nobody can read; the others are good.
+    for certificate in found.certs {
+        let bytes = certificate.clone();
+        if store.add(certificate).is_ok() {
+            hash.update(&bytes);
+        }
+    }
+    if store.is_empty() {
+        let why = found.errors.first().map_or_else(|| "none was found".to_owned(), ToString::to_string);
+        return Err(format!(
+            "no root certificate to check a server's with: {why}; install ca-certificates, or name a PEM file in \
+             SSL_CERT_FILE"
+        ));
     }
     Ok(Roots { store: Arc::new(store), digest: hash.finalize().into() })
 }
@@ -217,7 +269,11 @@ fn check_ocsp(response: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-fn facts(path: &Path, certificate: &CertificateDer) -> Result<Facts, Unusable> {
+/// What a certificate says of itself.
+///
+/// # Errors
+/// It cannot be read.
+pub fn facts(path: &Path, certificate: &CertificateDer) -> Result<Facts, Unusable> {
     let unreadable = |error| Unusable::new(path, format!("the first certificate cannot be read ({error})"));
     let parsed = x509_cert::Certificate::from_der(certificate).map_err(unreadable)?;
     let certificate = &parsed.tbs_certificate;

@@ -17,7 +17,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
-use super::certificates::{self, ByName, Facts, Loaded, Roots, Unusable};
+use super::certificates::{self, ByName, Facts, Loaded, Problem, Roots, Unusable};
 use super::provider;
 
 /// Tickets that a client of TLS 1.3 gets; each is good for one connection.
@@ -44,21 +44,6 @@ pub struct TlsListener {
 struct Clients {
     auth: ClientAuth,
     roots: Arc<Roots>,
-}
-
-/// What is wrong with a listener's files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The listener.
-    pub listener: Arc<str>,
-    /// The file, and what is wrong with it.
-    pub unusable: Unusable,
-}
-
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "listener \"{}\": {}", self.listener, self.unusable)
-    }
 }
 
 /// Why files are read.
@@ -91,8 +76,8 @@ impl TlsListeners {
             if let Some(read) = read {
                 this.0.insert(listener.name.clone(), Arc::new(read));
             }
-            let name = || listener.name.clone();
-            problems.extend(bad.into_iter().map(|unusable| Problem { listener: name(), unusable }));
+            let whose = || format!("listener \"{}\"", listener.name);
+            problems.extend(bad.into_iter().map(|unusable| Problem { whose: whose(), unusable }));
         }
         (this, problems)
     }
@@ -108,20 +93,7 @@ pub fn files(gateway: &Gateway) -> Vec<PathBuf> {
         }
         files.extend(tls.clients.as_ref().map(|clients| clients.ca.clone()));
     }
-    files.sort();
-    files.dedup();
     files
-}
-
-/// What an operator should know of certificates that can be used all the same.
-pub fn warnings(facts: &Facts, now: u64) -> Option<&'static str> {
-    if now > facts.not_after {
-        Some("has expired: clients will refuse it")
-    } else if now < facts.not_before {
-        Some("is not valid yet: clients will refuse it")
-    } else {
-        None
-    }
 }
 
 fn with_tls(gateway: &Gateway) -> impl Iterator<Item = &checked::Listener> {

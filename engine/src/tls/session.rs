@@ -122,6 +122,11 @@ impl Session {
         }
     }
 
+    /// What ended it: an alert of the peer, or what it did wrong.
+    pub fn failure(&self) -> Option<&Error> {
+        self.failed.as_ref()
+    }
+
     /// Appends what is to be sent before anything is received.
     ///
     /// # Errors

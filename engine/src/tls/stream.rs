@@ -75,7 +75,7 @@ impl TlsStream {
     /// The client's side of a handshake with the server of this name.
     ///
     /// # Errors
-    /// There was none; an alert is on its way where one is due.
+    /// There was none; an alert has been sent where one is due.
     pub async fn connect(
         net: &Rc<Net>,
         socket: Socket,
@@ -86,8 +86,12 @@ impl TlsStream {
         let stream = Self::new(net, socket, session, true);
         let started = stream.session.borrow_mut().start(&mut stream.owed.borrow_mut());
         started.map_err(HandshakeError::Tls)?;
-        stream.handshake(None).await?;
-        Ok(stream)
+        let done = stream.handshake(None).await;
+        if done.is_err() {
+            // The alert, for whoever looks into the server's log.
+            let _ = stream.flush().await;
+        }
+        done.map(|()| stream)
     }
 
     fn new(net: &Rc<Net>, socket: Socket, session: Session, keeps_posted: bool) -> Self {
@@ -136,7 +140,10 @@ impl TlsStream {
             match self.end.get() {
                 Some(End::Closed) => return Poll::Ready(Ok(None)),
                 Some(End::Truncated) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                Some(End::Failed) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                Some(End::Failed) => {
+                    let why = self.failure().unwrap_or(rustls::Error::DecryptError);
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+                }
                 None => {}
             }
             match ready!(self.socket.poll_receive(cx))? {
@@ -276,6 +283,11 @@ impl TlsStream {
     pub fn reset_on_close(&self) {
         self.cut.set(true);
         self.socket.reset_on_close();
+    }
+
+    /// What ended it, if that was an error of the protocol: an alert of the peer, or what it did wrong.
+    pub fn failure(&self) -> Option<rustls::Error> {
+        self.session.borrow().failure().cloned()
     }
 
     /// What was negotiated.

@@ -273,7 +273,7 @@ fn tls(text: &mut Text, engine: &Engine) {
         }
     });
     text.single(m::TLS_HANDSHAKES_UNDER_WAY, total.handshakes_under_way);
-    let mut listeners: Vec<_> = engine.snapshot.tls.iter().collect();
+    let mut listeners: Vec<_> = engine.snapshot.tls.listeners.iter().collect();
     listeners.sort_by_key(|(name, _)| *name);
     text.family(m::TLS_CERTIFICATE_EXPIRY, |samples| {
         for (listener, tls) in listeners {
@@ -284,6 +284,15 @@ fn tls(text: &mut Text, engine: &Engine) {
                 let labels = [("listener", &**listener), ("certificate", &index), ("name", name)];
                 samples.add(&labels, facts.not_after);
             }
+        }
+    });
+    let nodes = &engine.snapshot.tls.nodes;
+    text.family(m::UPSTREAM_TLS_UNVERIFIED, |samples| {
+        nodes.unverified().into_iter().for_each(|service| samples.add(&[("service", service)], 1));
+    });
+    text.family(m::UPSTREAM_TLS_CERTIFICATE_EXPIRY, |samples| {
+        for (service, facts) in nodes.certificates() {
+            samples.add(&[("service", service)], facts.not_after);
         }
     });
     text.family(m::TLS_RELOADS, |samples| {

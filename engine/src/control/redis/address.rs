@@ -13,9 +13,11 @@
 
 use std::fmt;
 
-use fred::rustls::crypto::aws_lc_rs;
-use fred::rustls::{ClientConfig, RootCertStore};
 use fred::types::config::{Config, ServerConfig, TlsConnector};
+use rustls::ClientConfig;
+
+use crate::tls::certificates::system_roots;
+use crate::tls::provider;
 
 /// Keys of a URL's query that mean something.
 const QUERY_KEYS: [&str; 4] = ["node", "sentinelServiceName", "sentinelUsername", "sentinelPassword"];
@@ -151,16 +153,8 @@ fn explain(kind: &str, words: &str) -> String {
 }
 
 fn tls() -> Result<ClientConfig, String> {
-    let loaded = fred::rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(loaded.certs);
-    if added == 0 {
-        let why = loaded.errors.first().map_or_else(|| "none was found".to_owned(), ToString::to_string);
-        return Err(format!(
-            "no root certificate to check the server's with: {why}; SSL_CERT_FILE may name a PEM file"
-        ));
-    }
-    let config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+    let roots = system_roots()?.store;
+    let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())

@@ -29,6 +29,7 @@ use crate::limits::{RESPONSE_FIELDS_MAX, RESPONSE_HEAD_BYTES_MAX};
 use crate::net::{Chunk, Elapsed, Net, Timer};
 use crate::shard::{ServiceState, Shard};
 use crate::stream::Stream;
+use crate::tls::nodes::Spoken;
 use crate::upstream;
 
 /// Streams on one connection. More than that gets another connection, for one connection's packets arrive in order.
@@ -210,7 +211,7 @@ async fn connect(
     node: usize,
     timer: &Timer,
 ) -> Result<Rc<Multiplexed>, Error> {
-    let stream = upstream::connect(shard, service, node, timer).await?;
+    let stream = upstream::connect(shard, service, node, Spoken::Http2, timer).await?;
     let plan = &service.plan.nodes[node];
     let error = match timer.within(handshake(&shard.net, stream)).await {
         Ok(Ok(Opened { requests, connection, wire, heard })) => {
@@ -230,6 +231,10 @@ async fn connect(
             let driver = drive(shard.clone(), connection, wire, Rc::downgrade(&multiplexed));
             glommio::spawn_local(driver).detach();
             return Ok(multiplexed);
+        }
+        Ok(Err(error)) if error.get_io().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) => {
+            upstream::complain(shard, service, node, &error.to_string());
+            Error::TlsFailed
         }
         Ok(Err(error)) => {
             let service = &service.plan.config.name;

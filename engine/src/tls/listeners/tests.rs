@@ -86,9 +86,9 @@ fn tickets_are_good_for_as_long_as_clients_are_verified_by_the_same_rules() {
 #[test]
 fn expiry_is_a_warning() {
     let facts = Facts { chain: "a".into(), names: Vec::new(), not_before: 10, not_after: 20 };
-    assert!(warnings(&facts, 9).unwrap().contains("not valid yet"));
-    assert_eq!((warnings(&facts, 10), warnings(&facts, 20)), (None, None));
-    assert!(warnings(&facts, 21).unwrap().contains("expired"));
+    assert!(facts.warning(9).unwrap().contains("not valid yet"));
+    assert_eq!((facts.warning(10), facts.warning(20)), (None, None));
+    assert!(facts.warning(21).unwrap().contains("expired"));
 }
 
 #[test]
