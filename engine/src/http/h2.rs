@@ -13,7 +13,6 @@ mod frames;
 pub mod guard;
 mod reply;
 pub mod request;
-mod source;
 mod stream;
 mod tasks;
 mod websocket;

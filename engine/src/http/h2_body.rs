@@ -6,6 +6,7 @@
 //! waits here, bounded, and the other side is not read any further. That content is as long as Content-Length says, `h2`
 //! has checked.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, Waker, ready};
@@ -24,8 +25,10 @@ const QUEUED_BYTES_MAX: usize = 32 << 10;
 const QUEUED_CHUNKS_MAX: usize = 16;
 
 /// Content to read from a stream.
-pub struct Incoming {
+pub struct Incoming<'a> {
     stream: RecvStream,
+    /// The peer has given the stream up, or the connection has failed: set by whoever sees it first.
+    gone: &'a Cell<bool>,
     /// Waited for and not yet taken.
     next: Option<Result<Event, ReadError>>,
     /// Bytes that the relay has and whose window it owes.
@@ -33,7 +36,6 @@ pub struct Incoming {
     trailers: Vec<u8>,
     trailer_bytes_max: usize,
     ended: bool,
-    failed: bool,
     /// Content bytes that may still come.
     left_max: u64,
     /// Content bytes read.
@@ -45,18 +47,19 @@ enum Event {
     End,
 }
 
-impl Incoming {
-    /// Content of at most `bytes_max` bytes, with trailer fields of at most `trailer_bytes_max`.
-    pub fn new(stream: RecvStream, bytes_max: u64, trailer_bytes_max: usize) -> Self {
+impl<'a> Incoming<'a> {
+    /// Content of at most `bytes_max` bytes, with trailer fields of at most `trailer_bytes_max`. `gone`: where it is noted,
+    /// and looked for, that nothing more will come.
+    pub fn new(stream: RecvStream, gone: &'a Cell<bool>, bytes_max: u64, trailer_bytes_max: usize) -> Self {
         let ended = stream.is_end_stream();
         Self {
             stream,
+            gone,
             next: None,
             owed: 0,
             trailers: Vec::new(),
             trailer_bytes_max,
             ended,
-            failed: false,
             left_max: bytes_max,
             bytes: 0,
         }
@@ -70,11 +73,6 @@ impl Incoming {
     /// Content bytes read so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    /// Whether all of it has been read, or is known to have ended.
-    pub fn is_done(&self) -> bool {
-        self.ended || self.stream.is_end_stream()
     }
 
     /// Gives back the window of what the relay has taken.
@@ -94,13 +92,13 @@ impl Incoming {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(bytes)) if bytes.is_empty() => {}
                 Some(Ok(bytes)) => return Poll::Ready(Ok(Event::Data(bytes))),
-                Some(Err(error)) => return Poll::Ready(Err(self.fail(&error))),
+                Some(Err(error)) => return Poll::Ready(Err(self.failed(&error))),
                 None => break,
             }
         }
         let trailers = match ready!(self.stream.poll_trailers(cx)) {
             Ok(trailers) => trailers.unwrap_or_default(),
-            Err(error) => return Poll::Ready(Err(self.fail(&error))),
+            Err(error) => return Poll::Ready(Err(self.failed(&error))),
         };
         self.ended = true;
         for (name, value) in &trailers {
@@ -118,18 +116,18 @@ impl Incoming {
     }
 
     /// `h2` itself resets a stream whose content is not as long as was said.
-    fn fail(&mut self, error: &h2::Error) -> ReadError {
+    fn failed(&self, error: &h2::Error) -> ReadError {
         if error.is_library() && error.is_reset() && error.reason() == Some(Reason::PROTOCOL_ERROR) {
             return ReadError::Body(BodyError::Malformed(
                 "content that is not as long as Content-Length says",
             ));
         }
-        self.failed = true;
+        self.gone.set(true);
         ReadError::Gone
     }
 }
 
-impl Source for Incoming {
+impl Source for Incoming<'_> {
     fn try_next(&mut self) -> Result<Piece, ReadError> {
         self.release();
         let next = match self.next.take() {
@@ -160,7 +158,7 @@ impl Source for Incoming {
     }
 
     fn has_failed(&self) -> bool {
-        self.failed
+        self.gone.get()
     }
 
     fn begin_tunnel(&mut self) {
@@ -215,6 +213,17 @@ impl Outbox {
     /// Whether it should be handed over before more is appended.
     pub fn is_full(&self) -> bool {
         self.bytes >= QUEUED_BYTES_MAX || self.chunks.len() >= QUEUED_CHUNKS_MAX
+    }
+
+    /// Whether all of it was handed over, the end too.
+    pub fn is_done(&self) -> bool {
+        self.ended
+    }
+
+    /// Bytes of trailer fields that wait.
+    pub fn trailer_bytes(&self) -> usize {
+        let fields = self.end.iter().flatten();
+        fields.map(|(name, value)| name.as_str().len() + value.len()).sum()
     }
 
     /// Bytes of content that wait.

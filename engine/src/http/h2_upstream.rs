@@ -62,6 +62,8 @@ struct Answering {
     interim: Option<Parts>,
     head: Option<Parts>,
     body: Option<RecvStream>,
+    /// The body's stream has failed.
+    gone: Cell<bool>,
 }
 
 impl Stream {
@@ -220,7 +222,7 @@ impl carrier::Answer for Answer<'_> {
 
     fn body(&mut self, _: BodyFraming) -> impl Source {
         match self.incoming.body.take() {
-            Some(stream) => Incoming::new(stream, u64::MAX, RESPONSE_HEAD_BYTES_MAX),
+            Some(stream) => Incoming::new(stream, &self.incoming.gone, u64::MAX, RESPONSE_HEAD_BYTES_MAX),
             None => unreachable!("a body is asked for once, after its head"),
         }
     }

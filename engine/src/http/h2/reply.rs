@@ -1,9 +1,8 @@
 //! An HTTP/2 stream's way to the client: its head, its content, its end, its reset.
 //!
 //! [`Reply`] is what the stream's task writes to and what it watches for a reset by the client at the same time.
-//! [`Responder`] is the answer of an exchange on it. Content is handed to `h2` only as far as the windows of stream and
-//! connection and a bound of its own buffer let it, so what waits for a slow client waits here: at most
-//! [`QUEUED_BYTES_MAX`], and then the node's connection is not read any further.
+//! [`Responder`] is the answer of an exchange on it. What waits for a slow client waits in its
+//! [`Outbox`], and when that is full the node's connection is not read any further.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -15,12 +14,12 @@ use bytes::Bytes;
 use coregate_config::checked::Hsts;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use smallvec::SmallVec;
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::error::Error;
 use crate::http::body::BodyFraming;
 use crate::http::exchange::ResponseSink;
+use crate::http::h2_body::{Outbox, append};
 use crate::http::head::{ResponseHead, ResponseMeta, Version};
 use crate::http::headers::{ConnectionOut, ResponseOut, Rules, response_fields};
 use crate::http::record::Moved;
@@ -28,9 +27,6 @@ use crate::net::Chunk;
 use crate::relay::{Append, Sink};
 use crate::shard::Shard;
 
-/// Content that waits to be handed to `h2`.
-const QUEUED_BYTES_MAX: usize = 32 << 10;
-const QUEUED_CHUNKS_MAX: usize = 16;
 /// What a field takes in HTTP/1.1 beside name and value; heads are accounted for so, whatever HPACK makes of them.
 const FIELD_OVERHEAD: usize = 4;
 const STATUS_LINE_BYTES: u64 = b"HTTP/2.0 200\r\n\r\n".len() as u64;
@@ -66,9 +62,9 @@ impl Reply {
         self.gone.get()
     }
 
-    /// Notes that the client has given up on it.
-    pub fn set_gone(&self) {
-        self.gone.set(true);
+    /// Where it is noted that the client has given up on it.
+    pub fn gone(&self) -> &Cell<bool> {
+        &self.gone
     }
 
     /// Ready once the client has reset the stream, or the connection has ended.
@@ -78,7 +74,7 @@ impl Reply {
             Way::Begun(stream) => stream.poll_reset(cx),
             Way::Ended => Poll::Pending,
         };
-        reset.map(|_| self.set_gone())
+        reset.map(|_| self.gone.set(true))
     }
 
     /// Resets it.
@@ -98,7 +94,7 @@ impl Reply {
         match sent {
             Ok(_) if end => {}
             Ok(stream) => *self.way.borrow_mut() = Way::Begun(stream),
-            Err(_) => self.set_gone(),
+            Err(_) => self.gone.set(true),
         }
     }
 
@@ -114,49 +110,20 @@ impl Reply {
         if let Way::Begun(mut stream) = self.way.replace(Way::Ended)
             && stream.send_trailers(fields).is_err()
         {
-            self.set_gone();
+            self.gone.set(true);
         }
     }
 
-    /// Hands as much of the queue to `h2` as it takes. Ready when that was all. `end`: nothing follows.
-    fn poll_send(&self, cx: &mut Context, queue: &mut Queue, end: bool) -> Poll<io::Result<()>> {
+    /// Hands as much to `h2` as it takes. Ready when that was all.
+    fn poll_send(&self, cx: &mut Context, outbox: &mut Outbox) -> Poll<io::Result<()>> {
         let mut way = self.way.borrow_mut();
-        let gone = || Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         let Way::Begun(stream) = &mut *way else {
-            return if self.is_gone() || !queue.chunks.is_empty() { gone() } else { Poll::Ready(Ok(())) };
+            let gone = self.is_gone() || outbox.bytes() > 0;
+            return Poll::Ready(if gone { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) });
         };
-        if queue.bytes > 0 {
-            stream.reserve_capacity(queue.bytes);
-        }
-        while let Some(front) = queue.chunks.first_mut() {
-            let capacity = stream.capacity();
-            if capacity == 0 {
-                match stream.poll_capacity(cx) {
-                    Poll::Ready(Some(Ok(_))) => continue,
-                    Poll::Ready(Some(Err(_)) | None) => return gone(),
-                    Poll::Pending => {
-                        queue.unload();
-                        return Poll::Pending;
-                    }
-                }
-            }
-            let piece =
-                if capacity < front.len() { front.split_to(capacity) } else { queue.chunks.remove(0) };
-            queue.bytes -= piece.len();
-            if stream.send_data(piece, end && queue.chunks.is_empty()).is_err() {
-                return gone();
-            }
-            if end && queue.chunks.is_empty() {
-                *way = Way::Ended;
-                return Poll::Ready(Ok(()));
-            }
-        }
-        if end {
-            let sent = stream.send_data(Bytes::new().into(), true);
+        ready!(outbox.poll_send(cx, stream))?;
+        if outbox.is_done() {
             *way = Way::Ended;
-            if sent.is_err() {
-                return gone();
-            }
         }
         Poll::Ready(Ok(()))
     }
@@ -166,9 +133,10 @@ impl Reply {
     /// # Errors
     /// The stream is gone.
     pub async fn content(&self, content: Vec<u8>) -> io::Result<()> {
-        let mut queue = Queue::default();
-        queue.push(Bytes::from(content).into());
-        poll_fn(|cx| self.poll_send(cx, &mut queue, true)).await
+        let mut outbox = Outbox::default();
+        outbox.push(Bytes::from(content).into());
+        outbox.end(&[]);
+        poll_fn(|cx| self.poll_send(cx, &mut outbox)).await
     }
 }
 
@@ -180,47 +148,6 @@ fn response(status: u16, fields: HeaderMap) -> Response<()> {
     response
 }
 
-/// Content that waits.
-#[derive(Default)]
-struct Queue {
-    chunks: SmallVec<[Chunk; 4]>,
-    bytes: usize,
-    /// Chunks at the front that hold no receive buffer.
-    unloaded: bool,
-}
-
-impl Queue {
-    fn push(&mut self, chunk: Chunk) {
-        if !chunk.is_empty() {
-            self.bytes += chunk.len();
-            self.chunks.push(chunk);
-            self.unloaded = false;
-        }
-    }
-
-    /// Copies what waits for the client to memory of its own: the receive buffers are the whole shard's, and a client that
-    /// stalls its streams must not keep them from others.
-    fn unload(&mut self) {
-        if !std::mem::replace(&mut self.unloaded, true) {
-            let bytes: Vec<u8> = self.chunks.concat_bytes(self.bytes);
-            self.chunks.clear();
-            self.chunks.push(Bytes::from(bytes).into());
-        }
-    }
-}
-
-trait ConcatBytes {
-    fn concat_bytes(&self, len: usize) -> Vec<u8>;
-}
-
-impl ConcatBytes for SmallVec<[Chunk; 4]> {
-    fn concat_bytes(&self, len: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(len);
-        self.iter().for_each(|chunk| bytes.extend_from_slice(chunk));
-        bytes
-    }
-}
-
 /// The answer to one request.
 pub struct Responder<'a> {
     shard: &'a Rc<Shard>,
@@ -228,9 +155,7 @@ pub struct Responder<'a> {
     /// For an extended CONNECT: the Sec-WebSocket-Accept that the node has to send.
     websocket_accept: Option<&'a str>,
     hsts: Option<Hsts>,
-    queue: Queue,
-    /// Content has ended; with these trailers.
-    end: Option<HeaderMap>,
+    outbox: Outbox,
     status: u16,
     head_bytes: u64,
     body_bytes: u64,
@@ -244,14 +169,12 @@ impl<'a> Responder<'a> {
         websocket_accept: Option<&'a str>,
         hsts: Option<Hsts>,
     ) -> Self {
-        let queue = Queue::default();
         Self {
             shard,
             reply,
             websocket_accept,
             hsts,
-            queue,
-            end: None,
+            outbox: Outbox::default(),
             status: 0,
             head_bytes: 0,
             body_bytes: 0,
@@ -283,7 +206,7 @@ impl<'a> Responder<'a> {
         self.head_bytes += STATUS_LINE_BYTES;
         response_fields(head, meta, &to, rules, |name, value| {
             self.head_bytes += (name.len() + value.len() + FIELD_OVERHEAD) as u64;
-            append(&mut fields, name, value);
+            append(&mut fields, name.as_bytes(), value);
         });
         fields
     }
@@ -301,13 +224,6 @@ impl<'a> Responder<'a> {
             (Some(accept), None) if accept.value == expected.as_bytes() => Ok(()),
             _ => Err(Error::UpstreamMalformed("Sec-WebSocket-Accept")),
         }
-    }
-}
-
-/// Adds a field. Names and values of parsed heads are valid; there are not more than a map holds.
-fn append(fields: &mut HeaderMap, name: &str, value: &[u8]) {
-    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
-        let _ = fields.try_append(name, value);
     }
 }
 
@@ -340,31 +256,21 @@ impl ResponseSink for Responder<'_> {
 
 impl Append for Responder<'_> {
     fn push(&mut self, chunk: Chunk) {
-        self.queue.push(chunk);
+        self.outbox.push(chunk);
     }
 
     fn end(&mut self, trailers: &[u8]) {
-        let mut fields = HeaderMap::new();
-        // Lines as a decoder collects them: `name: value CRLF`.
-        for line in trailers.split(|&byte| byte == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if let Some(colon) = line.iter().position(|&byte| byte == b':')
-                && let Ok(name) = std::str::from_utf8(&line[..colon])
-            {
-                append(&mut fields, name, line[colon + 1..].trim_ascii_start());
-            }
-        }
-        self.end = Some(fields);
+        self.outbox.end(trailers);
     }
 
     fn is_full(&self) -> bool {
-        self.queue.bytes >= QUEUED_BYTES_MAX || self.queue.chunks.len() >= QUEUED_CHUNKS_MAX
+        self.outbox.is_full()
     }
 }
 
 impl Sink for Responder<'_> {
     async fn shut_down(&mut self) -> io::Result<()> {
-        self.end.get_or_insert_default();
+        self.outbox.end(&[]);
         self.flush().await
     }
 
@@ -372,20 +278,11 @@ impl Sink for Responder<'_> {
         if !self.reply.is_begun() {
             return Ok(());
         }
-        let bytes = self.queue.bytes;
-        let end = self.end.as_ref().is_some_and(HeaderMap::is_empty);
-        let sent = poll_fn(|cx| {
-            let sent = ready!(self.reply.poll_send(cx, &mut self.queue, end));
-            Poll::Ready(sent)
-        })
-        .await;
-        self.body_bytes += (bytes - self.queue.bytes) as u64;
+        let (bytes, trailer_bytes) = (self.outbox.bytes(), self.outbox.trailer_bytes());
+        let sent = poll_fn(|cx| self.reply.poll_send(cx, &mut self.outbox)).await;
+        self.body_bytes += (bytes - self.outbox.bytes()) as u64;
         sent?;
-        if let Some(trailers) = self.end.take_if(|trailers| !trailers.is_empty()) {
-            self.head_bytes +=
-                trailers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum::<u64>();
-            self.reply.trailers(trailers);
-        }
+        self.head_bytes += trailer_bytes as u64;
         if self.reply.is_gone() { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
     }
 }

@@ -21,14 +21,15 @@ use http::{HeaderValue, Request};
 
 use super::reply::{Reply, Responder};
 use super::request::{self, Asks};
-use super::source::Body;
 use super::websocket::Key;
 use crate::access_log::Asked;
 use crate::account::Phase;
 use crate::answer::{Answer, grpc_status};
 use crate::error::Error;
+use crate::http::body::TRAILER_BYTES_MAX;
 use crate::http::exchange::{Origin, Outcome, Timers, body_bytes_max, carry};
 use crate::http::grpc;
+use crate::http::h2_body::Incoming;
 use crate::http::head::{FIELDS_MAX, HeadLimits, Version};
 use crate::http::record::{Moved, Record};
 use crate::http::token_request::{self, TokenHead};
@@ -113,7 +114,8 @@ impl Stream<'_> {
             Ok(judged) => judged,
             Err(error) => return self.unread(record, error.into(), parts).await,
         };
-        let mut body = Body::new(stream, self.reply, BODY_BYTES_MAX as u64);
+        let trailer_bytes_max = usize::from(TRAILER_BYTES_MAX);
+        let mut body = Incoming::new(stream, self.reply.gone(), BODY_BYTES_MAX as u64, trailer_bytes_max);
         match verdict {
             Verdict::Forward(plan) => {
                 body.limit(body_bytes_max(&plan.service));
@@ -197,7 +199,7 @@ impl Stream<'_> {
     }
 
     /// Reads the body of a request for a token, and answers it.
-    async fn token(&self, record: &Record, head: &TokenHead, body: &mut Body<'_>, id: &RequestId) {
+    async fn token(&self, record: &Record, head: &TokenHead, body: &mut Incoming<'_>, id: &RequestId) {
         let live = self.shard.live();
         let (timer, patience) = (self.shard.net.timer(), self.listener.header_timeout);
         let answered = head.answer(&live.snapshot.callers, body, &timer, patience, &self.shard.net).await;
