@@ -197,7 +197,7 @@ fn head_told(error: HeadError) -> Told {
             (505, "version_not_supported", "the versions served are HTTP/1.0 and HTTP/1.1")
         }
         HeadError::ExpectationFailed => (417, "expectation_failed", "the only expectation is 100-continue"),
-        HeadError::Http2Preface => (505, "version_not_supported", "this listener does not speak HTTP/2"),
+        HeadError::Http2Preface => (505, "version_not_supported", "this connection does not speak HTTP/2"),
     };
     Told { status, code, message }
 }

@@ -130,6 +130,14 @@ impl Stream {
         self.socket().hold(held);
     }
 
+    /// Whether its peers have agreed on that protocol by ALPN.
+    pub fn has_agreed_on(&self, protocol: &[u8]) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.negotiated(|common| common.alpn_protocol() == Some(protocol)),
+        }
+    }
+
     /// What carries it.
     fn socket(&self) -> &Socket {
         match self {

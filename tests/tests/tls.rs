@@ -2,6 +2,7 @@
 
 use coregate_tests::certs::{Authority, Pair, certificates, s_client};
 use coregate_tests::gateway::Builder;
+use coregate_tests::h2_raw::{PREFACE, frame, kind};
 use coregate_tests::ports::Port;
 use coregate_tests::{Gateway, Origin, PATIENCE, eventually};
 
@@ -60,6 +61,30 @@ fn http2_is_agreed_on_by_alpn_where_it_is_enabled() {
     assert!(alpn(&both, "http/1.1,h2").contains("ALPN protocol: h2"));
     assert!(alpn(&old, "http/1.1,h2").contains("ALPN protocol: http/1.1"));
     assert!(alpn(&old, "spdy/3").contains("no application protocol"));
+}
+
+#[test]
+fn a_client_that_does_not_speak_what_was_agreed_on_is_refused_and_counted() {
+    let (authority, origin, port) = (Authority::new(), Origin::named("a"), Port::free());
+    let gateway = https(&origin, &port, &[&authority.sign("one", &["one.test"])], "").start();
+    let refused = |count| {
+        eventually("the refusal is counted", PATIENCE, || {
+            gateway.metric("coregate_endings_total", &["cause=\"client_error\""]) == count
+        });
+    };
+    let say = |agreed, bytes: &[u8]| {
+        let output = s_client(port.address(), &["-alpn", agreed, "-ign_eof"], bytes);
+        assert!(output.lines().any(|line| line == "closed"), "{output}");
+        output
+    };
+    let answer = say("h2", b"GET / HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\n\r\n");
+    assert!(!answer.contains("HTTP/1.1"), "{answer}");
+    refused(1.0);
+    let preface = [PREFACE, &frame(kind::SETTINGS, 0, 0, &[])].concat();
+    let answer = say("http/1.1", &preface);
+    assert!(answer.contains("HTTP/1.1 505") && answer.contains("version_not_supported"), "{answer}");
+    refused(2.0);
+    assert_eq!(origin.accepted(), 0);
 }
 
 #[test]

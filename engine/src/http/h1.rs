@@ -41,7 +41,7 @@ use own_answers::To;
 pub enum Ended {
     /// It is closed.
     Closed,
-    /// It speaks HTTP/2, by prior knowledge (RFC 9113 3.3): what it has sent is in its inbox.
+    /// It is to speak HTTP/2, by ALPN or by prior knowledge (RFC 9113 3.3): what it has sent is in its inbox.
     Http2,
 }
 
@@ -71,6 +71,10 @@ pub async fn serve(
                 Waited::Bytes(chunk) => client.inbox.add(chunk),
                 Waited::InVain | Waited::Ended => return Ended::Closed,
             }
+        }
+        // Whatever it has sent: who has agreed on HTTP/2 is not served anything else.
+        if client.fresh && stream.has_agreed_on(b"h2") {
+            return Ended::Http2;
         }
         // In memory of its own: an idle connection does not pay for the state of a busy one.
         match Box::pin(client.busy(listener)).await {
@@ -268,7 +272,7 @@ impl Client<'_> {
     }
 
     fn may_speak_http2(&self) -> bool {
-        self.fresh && self.listener.http2.is_some()
+        self.fresh && self.listener.http2.is_some() && !self.stream.has_agreed_on(b"http/1.1")
     }
 
     /// Reads a request head and decides on it.

@@ -26,11 +26,15 @@ use std::time::{Duration, Instant};
 use coregate_config::checked::{Http2, Listener};
 use h2::{Reason, server};
 
-use crate::http::exchange::Origin;
+use crate::account::Phase;
+use crate::error::Error;
+use crate::http::exchange::{Origin, Outcome};
 use crate::http::h1;
 use crate::http::h2_io::{H2Io, Wire};
+use crate::http::head::HeadError;
+use crate::http::record::{Moved, Record};
 use crate::limits::DRAIN_GRACE;
-use crate::net::{Chunk, Timer};
+use crate::net::{Chunk, Elapsed, Timer};
 use crate::shard::{ListenerState, Shard};
 use crate::stream::Stream;
 use guard::Guard;
@@ -62,11 +66,21 @@ pub async fn serve(
 ) {
     let config = listener.config();
     let Some(settings) = config.http2 else { return };
-    shard.counters.http2_begun();
-    let guard = Guard::new(shard.net.now(), settings.max_resets_per_second);
+    let began = shard.net.now();
+    let guard = Guard::new(began, settings.max_resets_per_second);
     let wire = Wire::new(&shard.net, carried, unread, Some(Box::new(guard)));
     let timer = shard.net.timer();
-    let Some(protocol) = shake_hands(&shard, &wire, &timer, &config, settings).await else { return };
+    let protocol = match shake_hands(&shard, &wire, &timer, &config, settings).await {
+        Ok(protocol) => protocol,
+        Err(error) => {
+            if error.is_library() && error.is_go_away() {
+                no_preface(&shard, &origin, began);
+                close(&shard, &wire, &timer, &config).await;
+            }
+            return;
+        }
+    };
+    shard.counters.http2_begun();
     let open = |request, respond| {
         let (shard, listener) = (shard.clone(), listener.config());
         stream::serve(shard, listener, origin.clone(), request, respond)
@@ -88,20 +102,36 @@ pub async fn serve(
     poll_fn(|cx| connection.poll(cx)).await;
     let Connection { protocol, .. } = connection;
     drop(protocol);
-    timer.set(shard.net.now() + config.header_timeout);
+    close(&shard, &wire, &timer, &config).await;
+}
+
+/// Accounts for a connection that began with something else than HTTP/2's preface, as for a head that cannot be read.
+fn no_preface(shard: &Shard, origin: &Origin, began: Instant) {
+    let mut record = Record::new(began, origin.peer);
+    record.begin_line(shard, None, "", shard.request_ids.next(None).as_str());
+    let error = Error::Head(HeadError::Malformed("no HTTP/2 preface"));
+    record.end(shard, &Outcome::new(Some(error), Phase::RequestHead), Moved::default());
+}
+
+/// Sends what is left to be sent, and ends the connection.
+async fn close(shard: &Shard, wire: &Wire, timer: &Timer, listener: &Listener) {
+    timer.set(shard.net.now() + listener.header_timeout);
     if matches!(timer.within(wire.stream().flush()).await, Ok(Ok(()))) {
-        h1::linger(&shard, wire.stream(), &timer).await;
+        h1::linger(shard, wire.stream(), timer).await;
     }
 }
 
 /// Sends the server's preface and reads the client's.
+///
+/// # Errors
+/// The connection's, or `h2`'s: what came is no preface.
 async fn shake_hands(
     shard: &Shard,
     wire: &Rc<Wire>,
     timer: &Timer,
     listener: &Listener,
     settings: Http2,
-) -> Option<server::Connection<H2Io, Chunk>> {
+) -> Result<server::Connection<H2Io, Chunk>, h2::Error> {
     let list_bytes = request::header_list_bytes_max(&stream::head_limits(listener));
     let mut handshake = pin!(
         server::Builder::new()
@@ -125,7 +155,7 @@ async fn shake_hands(
             Err(error) => Poll::Ready(Err(h2_error(error))),
         }
     }));
-    shaken.await.ok()?.ok()
+    shaken.await.unwrap_or_else(|Elapsed| Err(Reason::INTERNAL_ERROR.into()))
 }
 
 /// `h2` makes no errors of others'.
