@@ -155,7 +155,7 @@ table! {
         /// routes.
         http2: bool = false,
         /// Tells the nodes the client's address by a PROXY protocol header in front of the bytes; for services that
-        /// only tcp listeners use (HTTP has X-Forwarded-For).
+        /// only tcp listeners use (HTTP has X-Forwarded-For). With `tls = true` it stands in clear before the handshake.
         send_proxy_protocol: SendProxyProtocol = SendProxyProtocol::Off,
         /// Active health checks; left out = a node's health is judged by traffic alone.
         health_check: Option<HealthCheck> = None,

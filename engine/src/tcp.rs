@@ -10,8 +10,6 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::account::Phase;
 use crate::admission;
 use crate::http::body::BodyFraming;
@@ -23,11 +21,10 @@ use crate::http::record::{Moved, Record};
 use crate::http::upgrade::tunnel;
 use crate::net::Chunk;
 use crate::proxy_protocol::{self, Ends};
-use crate::relay::Append;
 use crate::shard::{ServiceState, Shard};
 use crate::sni::{self, Hello};
 use crate::stream::Stream;
-use crate::upstream::{Tried, obtain};
+use crate::upstream::{Asker, Tried, obtain};
 
 /// Serves one connection of a listener, of which `first` was read already, to its end. What it leads to must be known by
 /// `deadline`.
@@ -60,7 +57,12 @@ pub async fn serve(
     let timers = Timers { up: shard.net.timer(), down: shard.net.timer() };
     let mut tried = Tried::default();
     let (now, timer) = (shard.net.now(), &timers.down);
-    let lease = obtain::<Connection>(&shard, &service, record.client, &mut tried, Some(now), timer).await;
+    let mut header = Vec::new();
+    if let Some(version) = service.plan.config.send_proxy_protocol {
+        proxy_protocol::write(&mut header, version, ends);
+    }
+    let asker = Asker { client: record.client, header: &header };
+    let lease = obtain::<Connection>(&shard, &service, asker, &mut tried, Some(now), timer).await;
     let (outcome, moved) = match lease {
         Err(error) => (Outcome::new(Some(error), Phase::Connect), Moved::default()),
         Ok(mut lease) => {
@@ -73,11 +75,6 @@ pub async fn serve(
             let Connection { stream, inbox, .. } = &mut lease.carrier;
             let mut incoming = Incoming::new(stream, inbox, BodyFraming::UntilClose, u64::MAX);
             let mut upload = Upload::new(&shard.net, stream, BodyFraming::UntilClose);
-            if let Some(version) = service.plan.config.send_proxy_protocol {
-                let mut header = Vec::new();
-                proxy_protocol::write(&mut header, version, ends);
-                upload.push(Bytes::from(header).into());
-            }
             let node_side = (&mut incoming, &mut upload);
             let result = tunnel(&shard, &timers, &service, client, node_side).await;
             let (error, phase) =

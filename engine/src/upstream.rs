@@ -4,6 +4,7 @@
 //! that refuses, does not accept in time, or with which TLS comes to nothing, is marked by that ([`Shard::node_failed`])
 //! and the next is tried, since nothing of the request has reached the wire. Errors: what the last node tried said.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -31,6 +32,21 @@ pub struct Lease<C> {
     pub node: usize,
 }
 
+/// Who wants a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// The client.
+    pub client: IpAddr,
+    /// What a node is told of it first, in clear even where TLS follows: a PROXY header.
+    pub header: &'a [u8],
+}
+
+impl From<IpAddr> for Asker<'_> {
+    fn from(client: IpAddr) -> Self {
+        Self { client, header: &[] }
+    }
+}
+
 /// What an exchange has tried so far.
 #[derive(Debug, Default)]
 pub struct Tried(SmallVec<[usize; NODES_TRIED_MAX]>);
@@ -40,37 +56,38 @@ pub struct Tried(SmallVec<[usize; NODES_TRIED_MAX]>);
 ///
 /// # Errors
 /// No node is live, or those that were tried failed.
-pub async fn obtain<C: Carrier>(
+pub async fn obtain<'a, C: Carrier>(
     shard: &Rc<Shard>,
     service: &ServiceState,
-    client: IpAddr,
+    asker: impl Into<Asker<'a>>,
     tried: &mut Tried,
     heard_after: Option<Instant>,
     timer: &Timer,
 ) -> Result<Lease<C>, Error> {
+    let asker = asker.into();
     let mut error = Error::NoHealthyNode;
     while tried.0.len() < NODES_TRIED_MAX {
-        let Some(node) = service.balancer.borrow_mut().pick(client, &tried.0) else { break };
+        let Some(node) = service.balancer.borrow_mut().pick(asker.client, &tried.0) else { break };
         if let Some(carrier) = C::take(&service.pools[node], shard.net.now(), heard_after) {
             shard.counters.pool_reused();
             return Ok(Lease { carrier, node });
         }
         // Boxed, as all that is rare on the path of a request: its state would lie unused between what each request
         // touches.
-        match Box::pin(C::open(shard, service, node, timer)).await {
+        match Box::pin(C::open(shard, service, node, asker.header, timer)).await {
             Ok(carrier) => return Ok(Lease { carrier, node }),
             Err(failed) => error = failed,
         }
         tried.0.push(node);
     }
     if error == Error::NodesBusy {
-        return Box::pin(wait_for_connection(shard, service, client, timer)).await;
+        return Box::pin(wait_for_connection(shard, service, asker, timer)).await;
     }
     Err(error)
 }
 
-/// Opens a connection to one node, with TLS if the service says so, to speak that over it. All of it takes at most
-/// `timeouts.connect`, for which the timer stays set.
+/// Opens a connection to one node, tells it the `header`, and shakes hands if the service speaks TLS, for that to be spoken
+/// over it. All of it takes at most `timeouts.connect`, for which the timer stays set.
 ///
 /// # Errors
 /// The node could not be reached, which marks it, or has its most connections.
@@ -78,7 +95,7 @@ pub async fn connect(
     shard: &Rc<Shard>,
     service: &ServiceState,
     node: usize,
-    spoken: Spoken,
+    (header, spoken): (&[u8], Spoken),
     timer: &Timer,
 ) -> Result<Stream, Error> {
     let plan = &service.plan.nodes[node];
@@ -86,7 +103,7 @@ pub async fn connect(
         return Err(Error::NodesBusy);
     };
     timer.set(shard.net.now() + service.plan.config.timeouts.connect);
-    let error = match timer.within(dial(&shard.net, plan, spoken, permit)).await {
+    let error = match timer.within(dial(&shard.net, plan, (header, spoken), permit)).await {
         Ok(Ok(stream)) => {
             shard.counters.pool_opened();
             return Ok(stream);
@@ -120,9 +137,21 @@ enum Undialled {
     Tls(String),
 }
 
-async fn dial(net: &Rc<Net>, plan: &NodePlan, spoken: Spoken, permit: Permit) -> Result<Stream, Undialled> {
+async fn dial(
+    net: &Rc<Net>,
+    plan: &NodePlan,
+    (header, spoken): (&[u8], Spoken),
+    permit: Permit,
+) -> Result<Stream, Undialled> {
     let socket = Socket::connect(net, plan.address).await.map_err(Undialled::Io)?;
     socket.hold(Box::new(permit));
+    if !header.is_empty() {
+        let mut out = net.outgoing();
+        out.bytes().extend_from_slice(header);
+        socket.post(out).await.map_err(Undialled::Io)?;
+        // A handshake begins with nothing in flight.
+        poll_fn(|cx| socket.poll_flush(cx)).await.map_err(Undialled::Io)?;
+    }
     let Some(tls) = &plan.tls else { return Ok(Stream::Plain(socket)) };
     let connected = TlsStream::connect(net, socket, tls.config(spoken), tls.name.clone()).await;
     let stream = connected.map_err(|error| {
@@ -152,19 +181,19 @@ pub fn complain(shard: &Shard, service: &ServiceState, node: usize, why: &str) {
 async fn wait_for_connection<C: Carrier>(
     shard: &Rc<Shard>,
     service: &ServiceState,
-    client: IpAddr,
+    asker: Asker<'_>,
     timer: &Timer,
 ) -> Result<Lease<C>, Error> {
     let deadline: Instant = shard.net.now() + service.plan.config.timeouts.connect;
     while shard.net.now() < deadline {
-        let Some(node) = service.balancer.borrow_mut().pick(client, &[]) else {
+        let Some(node) = service.balancer.borrow_mut().pick(asker.client, &[]) else {
             return Err(Error::NoHealthyNode);
         };
         let pool = &service.pools[node];
         if let Some(carrier) = C::take(pool, shard.net.now(), None) {
             return Ok(Lease { carrier, node });
         }
-        match Box::pin(C::open(shard, service, node, timer)).await {
+        match Box::pin(C::open(shard, service, node, asker.header, timer)).await {
             Ok(carrier) => return Ok(Lease { carrier, node }),
             Err(Error::NodesBusy) => {}
             Err(error) => return Err(error),

@@ -1,6 +1,6 @@
 //! nginx as a peer of the gateway: a process in the foreground, in a folder that goes away.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -68,11 +68,11 @@ impl Nginx {
         Nginx::http(&server, port)
     }
 
-    /// nginx that ends TLS in front of another address.
+    /// nginx that ends TLS in front of another address; `listen` and `keys` go into its server.
     #[track_caller]
-    pub fn tls_before(port: &Port, pair: &Pair, origin: std::net::SocketAddr) -> Nginx {
+    pub fn tls_before(port: &Port, pair: &Pair, origin: SocketAddr, listen: &str, keys: &str) -> Nginx {
         let server = format!(
-            "stream {{ server {{ listen {} ssl; {} proxy_pass {origin}; }} }}",
+            "stream {{ server {{ listen {} ssl {listen}; {} {keys} proxy_pass {origin}; }} }}",
             port.address(),
             certificate(pair)
         );

@@ -43,6 +43,7 @@ pub trait Carrier: Sized {
         shard: &Rc<Shard>,
         service: &ServiceState,
         node: usize,
+        header: &[u8],
         timer: &Timer,
     ) -> Result<Self, Error>;
 

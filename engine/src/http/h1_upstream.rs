@@ -96,11 +96,12 @@ impl Carrier for Connection {
         shard: &Rc<Shard>,
         service: &ServiceState,
         node: usize,
+        header: &[u8],
         timer: &Timer,
     ) -> Result<Self, Error> {
         // A service without routes is for TCP alone.
         let spoken = if service.plan.config.routes.is_empty() { Spoken::Bytes } else { Spoken::Http1 };
-        let stream = upstream::connect(shard, service, node, spoken, timer).await?;
+        let stream = upstream::connect(shard, service, node, (header, spoken), timer).await?;
         let node = service.plan.nodes[node].shared.clone();
         Ok(Self { stream, inbox: Inbox::default(), node, used: false })
     }

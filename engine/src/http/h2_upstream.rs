@@ -87,6 +87,7 @@ impl Carrier for Stream {
         shard: &Rc<Shard>,
         service: &ServiceState,
         node: usize,
+        _: &[u8],
         timer: &Timer,
     ) -> Result<Self, Error> {
         connection::open(shard, service, node, timer).await.map(Self::new)

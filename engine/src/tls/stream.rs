@@ -5,7 +5,8 @@
 //! protocol wants to send (alerts, answers) are owed: they go with the next send, or as soon as none is in flight.
 //!
 //! Invariant: no borrow of a cell is held while a waker is woken or a future waits. Errors: an end without a close_notify
-//! is one (the stream may have been cut, RFC 8446 6.1); so is whatever rustls refuses.
+//! is one (the stream may have been cut, RFC 8446 6.1), unless our side has ended before: many (nginx) answer that by
+//! closing the connection and nothing else. So is whatever rustls refuses.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -36,6 +37,8 @@ pub struct TlsStream {
     keeps_posted: bool,
     /// The send behind `posted` has been followed by another.
     posted_is_sent: Cell<bool>,
+    /// Our side has ended.
+    shut: Cell<bool>,
     /// The peer shall not take the stream for whole.
     cut: Cell<bool>,
 }
@@ -105,6 +108,7 @@ impl TlsStream {
             posted: RefCell::default(),
             keeps_posted,
             posted_is_sent: Cell::new(false),
+            shut: Cell::new(false),
             cut: Cell::new(false),
         }
     }
@@ -148,6 +152,7 @@ impl TlsStream {
             }
             match ready!(self.socket.poll_receive(cx))? {
                 Some(chunk) => drop(self.take(chunk)),
+                None if self.shut.get() => self.end.set(Some(End::Closed)),
                 None => self.end.set(Some(End::Truncated)),
             }
         }
@@ -270,6 +275,7 @@ impl TlsStream {
 
     /// [`crate::stream::Stream::shut_down`]: a close_notify, then the end of our side of the socket.
     pub fn shut_down(&self) {
+        self.shut.set(true);
         self.close();
         self.socket.shut_down();
     }

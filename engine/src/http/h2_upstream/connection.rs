@@ -211,7 +211,7 @@ async fn connect(
     node: usize,
     timer: &Timer,
 ) -> Result<Rc<Multiplexed>, Error> {
-    let stream = upstream::connect(shard, service, node, Spoken::Http2, timer).await?;
+    let stream = upstream::connect(shard, service, node, (&[], Spoken::Http2), timer).await?;
     let plan = &service.plan.nodes[node];
     let error = match timer.within(handshake(&shard.net, stream)).await {
         Ok(Ok(Opened { requests, connection, wire, heard })) => {

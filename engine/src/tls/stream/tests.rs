@@ -138,6 +138,24 @@ fn an_end_without_a_close_notify_is_an_error() {
     });
 }
 
+#[test]
+fn after_the_end_of_our_side_a_bare_end_is_one() {
+    rig::run(async |net| {
+        let (stream, peer) = server(&net, |peer| {
+            peer.write_all(b"all").unwrap();
+            // Our close_notify.
+            assert_eq!(peer.read(&mut [0; 1000]).unwrap(), 0);
+        })
+        .await;
+        stream.shut_down();
+        let (got, end) = receive_all(&stream).await;
+        assert_eq!(got, b"all");
+        assert!(end.is_ok());
+        drop(stream);
+        joined(peer).await;
+    });
+}
+
 /// Counts tickets.
 #[derive(Debug, Default)]
 struct Tickets(AtomicUsize);
