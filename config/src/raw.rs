@@ -337,7 +337,7 @@ choice! {
 table! {
     /// Time limits, each 1 millisecond to 24 hours.
     Timeouts {
-        /// For a connection to a node.
+        /// For a connection to a node, the handshake of TLS with it included.
         connect: Time = Time::seconds(1),
         /// From the request sent to the answer's head received.
         response_header: Time = Time::seconds(10),

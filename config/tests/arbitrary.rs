@@ -124,6 +124,12 @@ const KEYS: &[&str] = &[
     "protocol",
     "service",
     "certificates",
+    "tls",
+    "upstream_tls",
+    "ca",
+    "server_name",
+    "certificate",
+    "danger_accept_any_certificate",
     "chain",
     "key",
     "path_prefix",
@@ -228,14 +234,17 @@ fn service() -> impl Strategy<Value = raw::Service> {
         rate,
         0..=1_u64 << 50,
         vec(any::<(u32, u8)>(), 0..4),
+        proptest::option::of(proptest::option::of(upstream_tls())),
     )
         .prop_map(
-            |(description, enabled, routes, nodes, health_check, (rate, burst), body, networks)| {
+            |(description, enabled, routes, nodes, health_check, (rate, burst), body, networks, tls)| {
                 raw::Service {
                     description,
                     enabled,
                     routes,
                     nodes,
+                    tls: tls.is_some(),
+                    upstream_tls: tls.flatten(),
                     health_check,
                     request: raw::Request { max_body_bytes: Size(body) },
                     limits: raw::Limits {
@@ -251,6 +260,17 @@ fn service() -> impl Strategy<Value = raw::Service> {
                 }
             },
         )
+}
+
+fn upstream_tls() -> impl Strategy<Value = raw::UpstreamTls> {
+    let file = || proptest::option::of("[a-z]{1,8}\\.pem");
+    let name = proptest::option::of(select(&["node.internal", "10.0.0.1", "::1"][..]));
+    (file(), name, file(), any::<bool>()).prop_map(|(ca, server_name, chain, danger)| raw::UpstreamTls {
+        ca,
+        server_name: server_name.map(str::to_owned),
+        certificate: chain.map(|chain| raw::ClientCertificate { chain, key: "a.key".to_owned() }),
+        danger_accept_any_certificate: danger,
+    })
 }
 
 fn network((address, prefix): (u32, u8)) -> String {

@@ -994,3 +994,28 @@ fn http2_redirects_and_names_of_tls_connections() {
         ),
     ]);
 }
+
+#[test]
+fn tls_with_nodes() {
+    let tls = |keys: &str| service(&format!("tls = true\n[services.upstream_tls]\n{keys}"));
+    refused(&[
+        (
+            &service("[services.upstream_tls]\nserver_name = \"a\""),
+            "services[0].upstream_tls: needs tls = true; without it the nodes are spoken to in clear",
+        ),
+        (
+            &tls("server_name = \"a b\""),
+            "services[0].upstream_tls.server_name = \"a b\": must be a host name and has ' '",
+        ),
+        (
+            &tls("server_name = \"*.a\""),
+            "services[0].upstream_tls.server_name = \"*.a\": must be a host name",
+        ),
+        (
+            &tls("certificate = { chain = \"a\" }"),
+            "services[0].upstream_tls.certificate.key: is missing and must be given",
+        ),
+        (&tls("ca = \"\""), "services[0].upstream_tls.ca = \"\": must"),
+        (&tls("accept_any = true"), "services[0].upstream_tls.accept_any"),
+    ]);
+}

@@ -49,6 +49,24 @@ fn certificates_of_enabled_listeners_must_be_there() {
 }
 
 #[test]
+fn the_files_of_tls_with_nodes_must_be_there() {
+    let folder = Folder::new("upstream-tls");
+    let text = |enabled: bool| {
+        format!(
+            "[[services]]\nname = \"a\"\nenabled = {enabled}\ntls = true\n[services.upstream_tls]\nca = \"no-ca.pem\"\n\
+             certificate = {{ chain = \"no.pem\", key = \"no.key\" }}"
+        )
+    };
+    let report = load(&folder.write("on.toml", &text(true))).unwrap_err();
+    let keys: Vec<&str> = report.errors.iter().map(|error| &*error.key).collect();
+    let expected = ["ca", "certificate.chain", "certificate.key"];
+    assert_eq!(keys, expected.map(|key| format!("services[0].upstream_tls.{key}")), "{report}");
+    let gateway = load(&folder.write("off.toml", &text(false))).unwrap();
+    let tls = gateway.services[0].tls.as_ref().unwrap();
+    assert_eq!(tls.ca, Some(folder.0.join("no-ca.pem")), "relative to the file's folder");
+}
+
+#[test]
 fn the_admins_token_must_be_there() {
     let folder = Folder::new("token");
     let text = "[control]\nsource = \"admin\"\nadmin_url = \"http://127.0.0.1:8880/\"\ntoken_file = \"token\"\ncache_path = \"last-good.json\"";
