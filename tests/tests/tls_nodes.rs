@@ -181,7 +181,13 @@ fn nghttpd_takes_requests_over_tls() {
     let pair = authority.sign("node", &["127.0.0.1"]);
     std::fs::write(folder.path().join("a.txt"), "a".repeat(300_000)).expect("write");
     let mut nghttpd = std::process::Command::new("nghttpd");
-    nghttpd.arg("-a").arg("127.0.0.1").arg("-d").arg(folder.path()).arg(port.number().to_string());
+    nghttpd
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .arg("-a")
+        .arg("127.0.0.1")
+        .arg("-d")
+        .arg(folder.path())
+        .arg(port.number().to_string());
     let _server = Running::start(nghttpd.arg(&pair.key).arg(&pair.chain), &port);
     let gateway = Gateway::with(trusting(&authority).with("http2 = true").node_at(port.address())).start();
     let mut client = gateway.client();
