@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use crate::account::Phase;
 use crate::admission;
+use crate::error::Error;
 use crate::http::body::BodyFraming;
 use crate::http::exchange::{Outcome, Timers};
 use crate::http::h1_body::{Incoming, Upload};
@@ -24,7 +25,7 @@ use crate::proxy_protocol::{self, Ends};
 use crate::shard::{ServiceState, Shard};
 use crate::sni::{self, Hello};
 use crate::stream::Stream;
-use crate::upstream::{Asker, Tried, obtain};
+use crate::upstream::{Asker, Tried, complain, obtain};
 
 /// Serves one connection of a listener, of which `first` was read already, to its end. What it leads to must be known by
 /// `deadline`.
@@ -77,8 +78,12 @@ pub async fn serve(
             let mut upload = Upload::new(&shard.net, stream, BodyFraming::UntilClose);
             let node_side = (&mut incoming, &mut upload);
             let result = tunnel(&shard, &timers, &service, client, node_side).await;
-            let (error, phase) =
+            let (mut error, phase) =
                 result.map_or_else(|(error, phase)| (Some(error), phase), |()| (None, Phase::Complete));
+            if let Some(failure) = stream.tls_failure() {
+                complain(&shard, &service, lease.node, &failure.to_string());
+                error = error.map(|_| Error::TlsFailed);
+            }
             let outcome =
                 Outcome { error, phase, upstream: shard.net.now() - connected, node, retried: false };
             let (bytes_in, bytes_out) = (source.bytes(), sink.bytes());

@@ -2,10 +2,12 @@
 //! `scripts/install-test-deps.sh` has prepared.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use crate::ports::Port;
 use crate::wait::{PATIENCE, eventually};
 
 /// A script of `tests/peers`.
@@ -59,5 +61,26 @@ impl Drop for Peer {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+/// A server that ends with the test.
+pub struct Running(Child);
+
+impl Running {
+    /// Starts it and waits until it listens there. Its standard input stays open, for those that end with it.
+    #[track_caller]
+    pub fn start(command: &mut Command, port: &Port) -> Running {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let running = Running(child.expect("it runs"));
+        eventually("it listens", PATIENCE, || TcpStream::connect(port.address()).is_ok());
+        running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }

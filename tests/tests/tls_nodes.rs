@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use coregate_tests::certs::{Authority, Pair};
 use coregate_tests::nginx::Nginx;
+use coregate_tests::peers::Running;
 use coregate_tests::ports::Port;
 use coregate_tests::{Gateway, PATIENCE, Service, eventually, get, service};
 
@@ -131,12 +132,17 @@ fn a_client_certificate_is_presented_to_nodes_that_ask() {
 fn a_node_that_refuses_the_gateway_by_an_alert_is_told_of() {
     let (authority, port) = (Authority::new(), Port::free());
     let node = authority.sign("node", &["127.0.0.1"]);
-    let _server = OpensslServer::start(&port, &node, &["-Verify", "1", "-verify_return_error", "-www"]);
+    let server = OpensslServer::start(&port, &node, &["-Verify", "1", "-verify_return_error", "-www"]);
     let gateway = Gateway::with(trusting(&authority).node_at(port.address())).start();
     gateway.get("/").expect_error(502, "upstream_unreachable");
     gateway.expect_output("no TLS with the node: received fatal alert: CertificateRequired");
     let counted = || gateway.metric("coregate_endings_total", &["cause=\"upstream_tls\""]);
     eventually("the ending is counted", PATIENCE, || counted() > 0.5);
+    drop((gateway, server));
+    let strict = ["-Verify", "1", "-verify_return_error", "-alpn", "h2"];
+    let _server = OpensslServer::start(&port, &node, &strict);
+    let site = trusting(&authority).with("http2 = true").node_at(port.address());
+    expect_no_tls(&Gateway::with(site).start(), "received fatal alert: CertificateRequired");
 }
 
 #[test]
@@ -251,26 +257,6 @@ fn each_node_that_stalls_has_that_time() {
     gateway.get("/").expect_error(504, "upstream_timeout");
     let took = asked.elapsed();
     assert!(took >= Duration::from_millis(380) && took < PATIENCE / 2, "{took:?}");
-}
-
-/// A server that ends with the test.
-struct Running(std::process::Child);
-
-impl Running {
-    fn start(command: &mut std::process::Command, port: &Port) -> Running {
-        let null = std::process::Stdio::null;
-        let child = command.stdin(std::process::Stdio::piped()).stdout(null()).stderr(null()).spawn();
-        let running = Running(child.expect("it runs"));
-        eventually("it listens", PATIENCE, || std::net::TcpStream::connect(port.address()).is_ok());
-        running
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
 }
 
 /// `openssl s_server`.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use coregate_tests::body::{self, pattern_name};
 use coregate_tests::certs::Authority;
 use coregate_tests::nginx::Nginx;
+use coregate_tests::peers::Running;
 use coregate_tests::ports::Port;
 use coregate_tests::{Client, Gateway, MIB, Origin, PATIENCE, Service, eventually, get, service};
 
@@ -112,6 +113,24 @@ fn a_tcp_client_of_a_node_that_cannot_be_verified_is_reset() {
     // It may be reset already.
     let _ = client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(client.try_read().is_err());
+    let counted =
+        || gateway.metric("coregate_service_endings_total", &["service=\"site\"", "cause=\"upstream_tls\""]);
+    eventually("the ending is counted", PATIENCE, || counted() > 0.5);
+}
+
+#[test]
+fn a_tcp_service_that_is_refused_after_the_handshake_says_why() {
+    let (authority, clients, port, web) = (Authority::new(), Authority::new(), Port::free(), Port::free());
+    let node = authority.sign("node", &["127.0.0.1"]);
+    let mut server = std::process::Command::new("openssl");
+    server.args(["s_server", "-accept", &web.address().to_string(), "-quiet"]);
+    server.args(["-Verify", "1", "-verify_return_error"]).arg("-CAfile").arg(clients.certificate());
+    let _server = Running::start(server.arg("-cert").arg(&node.chain).arg("-key").arg(&node.key), &web);
+    let gateway = tcp(trusting(&authority, web.address()), &port);
+    let mut client = Client::connect(port.address());
+    let _ = client.try_send("hello");
+    assert!(client.try_read().is_err());
+    gateway.expect_output("no TLS with the node: received fatal alert: CertificateRequired");
     let counted =
         || gateway.metric("coregate_service_endings_total", &["service=\"site\"", "cause=\"upstream_tls\""]);
     eventually("the ending is counted", PATIENCE, || counted() > 0.5);

@@ -312,6 +312,8 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
+    use crate::tls::listeners::Reading;
+    use crate::tls::nodes::TlsNodes;
 
     fn gateway(nodes: &str) -> Arc<Gateway> {
         let toml = format!("[[services]]\nname = \"a\"\n[[services.routes]]\npath_prefix = \"/a\"\n{nodes}");
@@ -349,6 +351,21 @@ mod tests {
         assert_eq!(two.services[0].nodes[0].shared.connections.load(Ordering::Relaxed), 0);
         assert_eq!(two.services[0].nodes[1].shared.connections.load(Ordering::Relaxed), 7);
         assert!(Arc::ptr_eq(&one.services[0].nodes[1].shared, &two.services[0].nodes[1].shared));
+    }
+
+    #[test]
+    fn where_tls_is_wanted_no_node_is_spoken_to_in_clear() {
+        let toml = "[[services]]\nname = \"a\"\ntls = true\nupstream_tls.danger_accept_any_certificate = true\n\
+                    routes = [{ path_prefix = \"/a\" }]\nnodes = [{ address = \"10.0.0.1:1\" }]";
+        let gateway = Arc::new(coregate_config::parse_toml(toml, "test").unwrap());
+        let compile = |tls| {
+            let (addresses, process) = (Addresses::default(), Process { tls, ..process() });
+            Snapshot::compile(1, Arc::clone(&gateway), &addresses, |_, _| true, process, None)
+        };
+        assert_eq!(ports(&compile(Tls::default())), <[u16; 0]>::default(), "nothing is known of it");
+        let (nodes, _) = TlsNodes::read(&gateway, &TlsNodes::default(), Reading::Anew);
+        let with = compile(Tls { nodes: Arc::new(nodes), ..Tls::default() });
+        assert!(with.services[0].nodes[0].tls.is_some());
     }
 
     #[test]
