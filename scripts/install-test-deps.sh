@@ -110,7 +110,7 @@ install_python_packages() {
         rm -rf "$tools/python"
         python3 -m venv "$tools/python" >/dev/null
     fi
-    "$tools/python/bin/pip" install --quiet --disable-pip-version-check "${missing[@]}"
+    "$python" -m pip install --quiet --disable-pip-version-check "${missing[@]}"
 }
 
 install_packages
