@@ -13,16 +13,16 @@ use std::time::{Duration, Instant};
 
 use coregate_config::checked::{Gateway, NodeAddress};
 use tokio::sync::mpsc;
-use tracing::{debug, error, info, warn};
+use tracing::{info, warn};
 
-use super::certificates::{self, Certificates, Reread};
+use super::certificates::{self, Certificates};
 use super::cluster_limits::ClusterLimits;
 use super::flow::Flow;
 use super::flow::calendar::{Calendar, Moment};
 use super::flow::writer::Writer;
 use super::health_checks::{Checker, Subject};
-use super::listeners::{self, OpenListener};
-use super::reload::{self, Held, LoadError, Loaded, Watch};
+use super::listeners::OpenListener;
+use super::reload::{Held, Watch};
 use super::resolve::{self, Addresses};
 use super::shards::{self, Seed, Shards};
 use super::snapshot::{self, Process, Snapshot};
@@ -31,8 +31,8 @@ use crate::access_log;
 use crate::boot::{Boot, Source};
 use crate::clock;
 use crate::message::{FromShard, NodesChanged, ToShard};
-use crate::tls::Tls;
 
+mod configuration;
 mod counters;
 
 /// How long after the drain deadline a shard may take to say that it is done.
@@ -245,7 +245,7 @@ impl Engine {
         }
     }
 
-    /// Each [`reload::POLL`].
+    /// Each [`super::reload::POLL`].
     pub fn on_poll(&mut self, now: Instant) {
         self.flow.tick(now);
         self.read_quotas(Moment::read());
@@ -258,31 +258,6 @@ impl Engine {
             self.reload("the file has changed");
         }
         if self.certificates.poll() {
-            self.read_certificates();
-        }
-    }
-
-    fn read_certificates(&mut self) {
-        if self.stopping.is_some() {
-            return;
-        }
-        let Some(read) = self.certificates.begin(&self.snapshot.gateway, &self.snapshot.tls) else { return };
-        let events = self.events.clone();
-        tokio::spawn(async move {
-            if let Ok(read) = tokio::task::spawn_blocking(read).await {
-                let _ = events.send(Event::CertificatesRead(Box::new(read))).await;
-            }
-        });
-    }
-
-    fn on_certificates_read(&mut self, read: Reread, now: Instant) {
-        let (tls, again) = self.certificates.end(read, &self.snapshot.gateway);
-        if let Some(tls) = tls
-            && self.stopping.is_none()
-        {
-            self.apply(Arc::clone(&self.snapshot.gateway), tls, Vec::new(), now);
-        }
-        if again {
             self.read_certificates();
         }
     }
@@ -316,33 +291,6 @@ impl Engine {
         tokio::spawn(async move {
             let answers = resolve::look_up(names).await;
             let _ = events.send(Event::Resolved(answers)).await;
-        });
-    }
-
-    /// Reads the configuration again. `why` is for the log.
-    pub fn reload(&mut self, why: &str) {
-        let Some(watch) = &mut self.watch else {
-            info!("{why}: nothing to reload, the configuration is built in");
-            return;
-        };
-        if self.stopping.is_some() {
-            info!("{why}: not reloading, the process is stopping");
-            return;
-        }
-        if self.loading != Loading::No {
-            self.loading = Loading::Again;
-            return;
-        }
-        self.loading = Loading::Yes;
-        watch.mark_read();
-        info!(file = %watch.path().display(), "{why}: reading the configuration again");
-        let path = watch.path().to_owned();
-        let known = self.addresses.names().into_iter().collect();
-        let before = self.snapshot.tls.clone();
-        let events = self.events.clone();
-        tokio::spawn(async move {
-            let loaded = Box::new(reload::load(path, known, before).await);
-            let _ = events.send(Event::Loaded(loaded)).await;
         });
     }
 
@@ -405,73 +353,6 @@ impl Engine {
             self.shards.send_all(|| ToShard::Nodes(Arc::clone(&changed)));
         }
     }
-
-    fn on_loaded(&mut self, loaded: Result<Loaded, LoadError>, now: Instant) {
-        let again = std::mem::replace(&mut self.loading, Loading::No) == Loading::Again;
-        match loaded.map_err(|error| describe(&error)).and_then(|loaded| self.take_over(loaded, now)) {
-            Ok(()) => {
-                self.reloads.applied += 1;
-                self.reloads.last_error = None;
-            }
-            Err(why) => {
-                error!(
-                    revision = self.snapshot.revision,
-                    "the new configuration is refused, nothing changed"
-                );
-                self.reloads.refused += 1;
-                self.reloads.last_error = Some(why);
-            }
-        }
-        if again {
-            self.reload("it was asked for meanwhile");
-        }
-    }
-
-    /// All or nothing: opens new listeners, then hands the configuration to the shards.
-    fn take_over(&mut self, loaded: Loaded, now: Instant) -> Result<(), String> {
-        if self.stopping.is_some() {
-            return Err("the process is stopping".to_owned());
-        }
-        let Loaded { gateway, answers, certificates } = loaded;
-        let held: Vec<SocketAddr> = self.listeners.iter().map(|held| held.bound).collect();
-        let to_open = reload::to_open(&gateway, &self.listeners);
-        let opened = listeners::open_all(to_open, self.shards.count(), &held).map_err(|error| {
-            error!("{error}");
-            error.to_string()
-        })?;
-        let running = Arc::clone(&self.snapshot.gateway);
-        let restart = reload::needs_restart(&running, &gateway);
-        if !restart.is_empty() {
-            warn!(keys = restart.join(", "), "these settings need a restart; they stay as they were");
-        }
-        self.listeners = reload::to_keep(&gateway, &self.listeners);
-        self.listeners.extend(opened.iter().map(as_held));
-        self.addresses.retain(&gateway);
-        self.addresses.update(answers);
-        log_listeners(&opened);
-        certificates::log_warnings(&certificates.tls);
-        self.certificates.watch(certificates.watches);
-        let gateway = Arc::new(reload::keep_running_settings(&running, gateway));
-        self.apply(gateway, certificates.tls, opened, now);
-        Ok(())
-    }
-
-    fn apply(&mut self, gateway: Arc<Gateway>, tls: Tls, opened: Vec<OpenListener>, now: Instant) {
-        self.checker.reconfigure(subjects(&gateway, &self.addresses), now);
-        self.flow.retain(&gateway, Moment::read());
-        let checker = &self.checker;
-        let is_live = |service: &str, node| checker.is_live(service, node);
-        let revision = self.snapshot.revision + 1;
-        let process = Process { shards: self.shards.count(), now, tls };
-        let before = Some(&*self.snapshot);
-        let snapshot = Snapshot::compile(revision, gateway, &self.addresses, is_live, process, before);
-        self.snapshot = Arc::new(snapshot);
-        if let Some(limits) = &self.cluster_limits {
-            limits.apply(&self.snapshot);
-        }
-        self.shards.send_snapshot(&self.snapshot, shards::deal(opened, self.shards.count()));
-        debug!(revision, "configuration sent to the shards");
-    }
 }
 
 fn subjects(gateway: &Gateway, addresses: &Addresses) -> Vec<Subject> {
@@ -495,27 +376,6 @@ fn as_held(listener: &OpenListener) -> Held {
 fn log_listeners(listeners: &[OpenListener]) {
     for listener in listeners {
         info!(listener = &*listener.name, address = %listener.bound, "listening");
-    }
-}
-
-/// Logs every error; what is left of them for the API is one text.
-fn describe(error: &LoadError) -> String {
-    match error {
-        LoadError::Invalid(report) => {
-            for problem in &report.errors {
-                error!("{problem}");
-            }
-            report.to_string()
-        }
-        LoadError::Unbuilt(what) | LoadError::Certificates(what) => {
-            what.iter().for_each(|line| error!("{line}"));
-            what.join("\n")
-        }
-        LoadError::Panicked => {
-            let why = "the configuration's checks have panicked, which is a bug of coregate";
-            error!("{why}");
-            why.to_owned()
-        }
     }
 }
 

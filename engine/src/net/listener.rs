@@ -15,8 +15,9 @@ use std::time::Duration;
 use io_uring::{cqueue, opcode, types};
 
 use super::limits::ACCEPTED_QUEUED_MAX;
-use super::ring::{Kind, Net};
-use super::socket::{park, wake};
+use super::ring::Net;
+use super::table::Kind;
+use super::waker::{park, wake};
 
 /// How long accepting pauses after an error such as "too many open files".
 const PAUSE: Duration = Duration::from_millis(50);

@@ -17,10 +17,13 @@
 //! | file | what |
 //! |---|---|
 //! | `ring.rs` | the ring, the driver loop (hot wait, cold park), completions |
+//! | `table.rs` | whom a completion is for (no `unsafe`) |
+//! | `waker.rs` | the task that waits (no `unsafe`) |
 //! | `sleep.rs` | the driver's sleep, and who ends it |
 //! | `buffers.rs` | provided receive buffers, lent as [`Chunk`]s |
 //! | `outgoing.rs` | what one send carries: bytes and chunks |
 //! | `socket.rs` | a connected stream: receive, send, shut down, close; connecting |
+//! | `socket/state.rs` | what the ring knows of it: operations, completions |
 //! | `listener.rs` | accepting |
 //! | `timer.rs` | the deadline wheel (no `unsafe`) |
 //! | `probe.rs` | whether this machine can run it, and the sleep warm-up |
@@ -36,7 +39,9 @@ mod probe;
 mod ring;
 mod sleep;
 mod socket;
+mod table;
 pub mod timer;
+mod waker;
 
 pub use buffers::Chunk;
 pub use listener::{Accepted, Listener};

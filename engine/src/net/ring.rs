@@ -21,12 +21,12 @@ use futures_lite::future::yield_now;
 use glommio::io::BufferedFile;
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
-use slab::Slab;
 
 use super::buffers::{self, Buffers};
 use super::limits::{COMPLETIONS, OUTGOING_KEPT_BYTES_MAX, OUTGOING_POOLED_MAX, SUBMISSIONS};
 use super::outgoing::Outgoing;
 use super::sleep::Sleep;
+use super::table::{Kind, Table};
 use super::timer::{Timer, Wheel};
 use super::{listener, socket};
 use crate::clock;
@@ -84,40 +84,6 @@ pub struct NetStats {
     pub buffers_exhausted: u64,
     /// Sockets on the ring.
     pub sockets: usize,
-}
-
-/// What a completion belongs to: the upper byte of its user data; the lower half is the index in the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Kind {
-    Ignored,
-    Accept,
-    Receive,
-    Send,
-    Connect,
-    Alarm,
-    Close,
-}
-
-impl Kind {
-    /// The user data of an operation. Only one of each kind is in flight for an index, and an index is not reused
-    /// before all of its operations have completed; so a completion finds its own.
-    pub(super) fn tag(self, index: u32) -> u64 {
-        (self as u64) << 56 | u64::from(index)
-    }
-
-    fn of(tag: u64) -> (Self, u32) {
-        let kind = match tag >> 56 {
-            1 => Self::Accept,
-            2 => Self::Receive,
-            3 => Self::Send,
-            4 => Self::Connect,
-            5 => Self::Alarm,
-            6 => Self::Close,
-            _ => Self::Ignored,
-        };
-        (kind, tag as u32)
-    }
 }
 
 impl Net {
@@ -232,7 +198,7 @@ impl Net {
     /// is one that was posted.
     #[cfg(test)]
     pub(crate) fn received(&self, bytes: &[u8]) -> super::Chunk {
-        assert_eq!(self.sockets.borrow().0.len(), 0);
+        assert_eq!(self.sockets.borrow().len(), 0);
         self.buffers.received(bytes)
     }
 
@@ -254,19 +220,19 @@ impl Net {
             buffers: self.buffers.total() + self.large_buffers.total(),
             buffers_lent: self.buffers.lent() + self.large_buffers.lent(),
             buffers_exhausted: self.exhausted.get(),
-            sockets: self.sockets.borrow().0.len(),
+            sockets: self.sockets.borrow().len(),
         }
     }
 
     /// Wakes every task that waits to receive: something that they look at besides has changed.
     pub fn wake_receivers(&self) {
-        let sockets: Vec<_> = self.sockets.borrow().0.iter().map(|(_, state)| state.clone()).collect();
+        let sockets: Vec<_> = self.sockets.borrow().iter().cloned().collect();
         sockets.iter().for_each(|state| state.wake_receiver());
     }
 
     /// Fails all sockets (ECANCELED), for whoever waits for them to come to an end.
     pub fn fail_sockets(&self) {
-        let sockets: Vec<_> = self.sockets.borrow().0.iter().map(|(_, state)| state.clone()).collect();
+        let sockets: Vec<_> = self.sockets.borrow().iter().cloned().collect();
         sockets.iter().for_each(|state| state.fail(libc::ECANCELED));
     }
 
@@ -480,34 +446,9 @@ type EventRead<'f> =
 impl Drop for Net {
     fn drop(&mut self) {
         // All `Socket`s hold the net, so only orphans are left. What the kernel may still touch is leaked.
-        if self.sockets.borrow().0.iter().any(|(_, state)| state.is_busy()) {
+        if self.sockets.borrow().iter().any(|state| state.is_busy()) {
             mem::forget(self.sockets.take());
             mem::forget(self.buffers.clone());
         }
-    }
-}
-
-/// States by index; an index is reused.
-pub(super) struct Table<T>(Slab<Rc<T>>);
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self(Slab::new())
-    }
-}
-
-impl<T> Table<T> {
-    pub(super) fn insert_with(&mut self, make: impl FnOnce(u32) -> Rc<T>) -> Rc<T> {
-        let entry = self.0.vacant_entry();
-        let index = u32::try_from(entry.key()).expect("fewer than 2^32 descriptors exist");
-        entry.insert(make(index)).clone()
-    }
-
-    pub(super) fn get(&self, index: u32) -> Option<Rc<T>> {
-        self.0.get(index as usize).cloned()
-    }
-
-    pub(super) fn remove(&mut self, index: u32) -> Option<Rc<T>> {
-        self.0.try_remove(index as usize)
     }
 }

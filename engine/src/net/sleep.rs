@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Waker};
 
-use super::socket::{park, wake};
+use super::waker::{park, wake};
 
 /// Whether the driver sleeps, and how to wake it.
 #[derive(Default)]

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::super::head::{
     FIELDS_MAX, FieldSlots, HeadError, HeadLimits, parse_request, parse_response, request_meta, response_meta,
 };
+use super::forwarding::IpText;
 use super::*;
 
 const LIMITS: HeadLimits = HeadLimits { bytes_max: 64 << 10, target_bytes_max: 8 << 10, fields_max: 256 };
