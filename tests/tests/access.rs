@@ -45,12 +45,12 @@ fn behind_a_trusted_proxy_the_real_client_counts() {
 #[test]
 fn what_this_build_cannot_enforce_is_refused_at_start_and_at_a_reload() {
     let origin = Origin::named("a");
-    let in_clear = || Gateway::with(service("site").route("/").node(&origin).with("tls = true"));
-    let refused = in_clear().start_and_finish();
+    let unbuilt = || Gateway::with(service("site").route("/").node(&origin).checked("grpc"));
+    let refused = unbuilt().start_and_finish();
     assert_eq!(refused.code, Some(1), "{}", refused.output);
-    assert!(refused.output.contains("does not speak TLS to nodes"), "{}", refused.output);
+    assert!(refused.output.contains("does not check health by gRPC"), "{}", refused.output);
     let gateway = Gateway::before(&origin).start();
-    gateway.reload(&in_clear());
-    gateway.expect_output("does not speak TLS to nodes");
+    gateway.reload(&unbuilt());
+    gateway.expect_output("does not check health by gRPC");
     gateway.get("/").expect(200, "a");
 }
