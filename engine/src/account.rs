@@ -4,11 +4,13 @@
 //! each interval; the shard's own counters then restart at zero. Nothing here is shared or atomic. Latencies are
 //! microseconds ([`Latency`]).
 
+mod http2_cut;
 mod latency;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use self::http2_cut::{HTTP2_CUTS, Http2Cut};
 pub use self::latency::{Latency, Timing};
 
 /// Why an exchange (or a connection) ended. As HAProxy's termination states: who or what ended it.
@@ -398,8 +400,8 @@ pub struct ShardCounters {
     pub panics: u64,
     /// Client connections that spoke HTTP/2 since the last delta.
     pub http2: u64,
-    /// HTTP/2 connections that were ended for what the client sent since the last delta.
-    pub http2_cut: u64,
+    /// HTTP/2 connections that were ended for what the client did since the last delta, by [`Http2Cut`].
+    pub http2_cut: [u64; HTTP2_CUTS],
     /// Client connections that were closed for want of a PROXY header that is believed.
     pub proxy_refused: u64,
     /// Times that the receive buffers ran out since the last delta.

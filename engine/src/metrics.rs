@@ -133,7 +133,7 @@ families! {
     SHARD_PANICS Counter "coregate_shard_panics_total" "Connection tasks of a shard that panicked.";
     SHARD_HTTP2 Counter "coregate_shard_http2_connections_total" "Client connections of a shard that spoke HTTP/2.";
     SHARD_HTTP2_CUT Counter "coregate_shard_http2_connections_cut_total"
-        "HTTP/2 connections of a shard that were ended because of what the client sent.";
+        "HTTP/2 connections of a shard that were ended with GOAWAY for what the client did, by reason.";
     SHARD_PROXY_REFUSED Counter "coregate_shard_proxy_headers_refused_total"
         "Client connections that a shard closed for want of a PROXY header that is believed.";
     SHARD_BUFFERS Gauge "coregate_shard_buffers" "Receive buffers of a shard.";

@@ -272,7 +272,7 @@ fn add_shard(totals: &mut ShardCounters, delta: &ShardCounters) {
     totals.retries += retries;
     totals.panics += panics;
     totals.http2 += http2;
-    totals.http2_cut += http2_cut;
+    totals.http2_cut.iter_mut().zip(http2_cut).for_each(|(total, count)| *total += count);
     totals.proxy_refused += proxy_refused;
     totals.buffers_exhausted += buffers_exhausted;
     totals.buffers = *buffers;

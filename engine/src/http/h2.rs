@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use coregate_config::checked::{Http2, Listener};
 use h2::{Reason, server};
 
-use crate::account::Phase;
+use crate::account::{Http2Cut, Phase};
 use crate::error::Error;
 use crate::http::exchange::{Origin, Outcome};
 use crate::http::h1;
@@ -250,7 +250,7 @@ where
         if let Some(abuse) = self.wire.with_guard(|guard| guard.abuse()).flatten()
             && self.ends_at.is_none()
         {
-            self.count_cut(&abuse.as_str());
+            self.count_cut(abuse.into());
             self.go_away(Reason::ENHANCE_YOUR_CALM);
         }
         true
@@ -260,15 +260,15 @@ where
     fn failed(&mut self, error: &h2::Error) {
         self.protocol = None;
         if error.is_library() && error.is_go_away() {
-            self.count_cut(&error);
+            self.count_cut(error.reason().into());
         }
     }
 
     /// Counts that the connection ends for what the client did.
-    fn count_cut(&mut self, why: &dyn std::fmt::Display) {
+    fn count_cut(&mut self, why: Http2Cut) {
         if !std::mem::replace(&mut self.cut, true) {
-            tracing::debug!(%why, "HTTP/2 connection ended");
-            self.shard.counters.http2_cut();
+            tracing::debug!(why = why.label(), "HTTP/2 connection ended");
+            self.shard.counters.http2_cut(why);
         }
     }
 
@@ -299,7 +299,7 @@ where
         let config = self.listener.config();
         let block = self.wire.with_guard(|guard| guard.block_since()).flatten();
         if block.is_some_and(|since| now >= since + config.header_timeout) && self.ends_at.is_none() {
-            self.count_cut(&"slow header block");
+            self.count_cut(Http2Cut::SlowHeaders);
             self.go_away(Reason::ENHANCE_YOUR_CALM);
         }
         let Some(idle_since) = self.idle_since else { return };

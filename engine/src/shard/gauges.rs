@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::{ListenerState, Shard};
-use crate::account::{HANDSHAKES, Handshake, ShardCounters};
+use crate::account::{HANDSHAKES, HTTP2_CUTS, Handshake, Http2Cut, ShardCounters};
 use crate::net::Net;
 use crate::pool::Pools;
 
@@ -19,7 +19,7 @@ pub struct Gauges {
     retries: Cell<u64>,
     panics: Cell<u64>,
     http2: Cell<u64>,
-    http2_cut: Cell<u64>,
+    http2_cut: [Cell<u64>; HTTP2_CUTS],
     proxy_refused: Cell<u64>,
     exhausted_before: Cell<u64>,
     pub(super) handshakes_under_way: Cell<u64>,
@@ -64,8 +64,8 @@ impl Gauges {
     }
 
     /// An HTTP/2 connection was ended because of what its client did.
-    pub fn http2_cut(&self) {
-        bump(&self.http2_cut);
+    pub fn http2_cut(&self, why: Http2Cut) {
+        bump(&self.http2_cut[why as usize]);
     }
 
     /// A connection had no PROXY header that is believed.
@@ -96,7 +96,7 @@ impl Gauges {
             retries: self.retries.take(),
             panics: self.panics.take(),
             http2: self.http2.take(),
-            http2_cut: self.http2_cut.take(),
+            http2_cut: std::array::from_fn(|index| self.http2_cut[index].take()),
             proxy_refused: self.proxy_refused.take(),
             buffers_exhausted: stats.buffers_exhausted - exhausted_before,
             buffers: stats.buffers as u64,

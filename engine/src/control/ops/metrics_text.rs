@@ -11,7 +11,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::access_log::Tally;
 use crate::account::{
-    CLASSES, Cause, Counters, Handshake, LIMITS, Latency, LimitKind, Phase, ShardCounters, Timing,
+    CLASSES, Cause, Counters, Handshake, Http2Cut, LIMITS, Latency, LimitKind, Phase, ShardCounters, Timing,
 };
 use crate::control::engine::Engine;
 use crate::control::flow::Series;
@@ -41,6 +41,7 @@ pub fn render(engine: &Engine) -> String {
     }
     nodes(&mut text, engine);
     shards(&mut text, &engine.flow.shards);
+    http2_cuts(&mut text, &engine.flow.shards);
     tls(&mut text, engine);
     redis(&mut text, engine);
     process(&mut text);
@@ -232,7 +233,7 @@ fn nodes(text: &mut Text, engine: &Engine) {
 
 fn shards(text: &mut Text, shards: &[ShardCounters]) {
     type Value = fn(&ShardCounters) -> u64;
-    let families: [(Family, Value); 14] = [
+    let families: [(Family, Value); 13] = [
         (m::SHARD_CONNECTIONS, |shard| shard.connections),
         (m::SHARD_ACCEPTED, |shard| shard.accepted),
         (m::SHARD_REJECTED, |shard| shard.rejected),
@@ -242,7 +243,6 @@ fn shards(text: &mut Text, shards: &[ShardCounters]) {
         (m::SHARD_RETRIES, |shard| shard.retries),
         (m::SHARD_PANICS, |shard| shard.panics),
         (m::SHARD_HTTP2, |shard| shard.http2),
-        (m::SHARD_HTTP2_CUT, |shard| shard.http2_cut),
         (m::SHARD_PROXY_REFUSED, |shard| shard.proxy_refused),
         (m::SHARD_BUFFERS, |shard| shard.buffers),
         (m::SHARD_BUFFERS_LENT, |shard| shard.buffers_lent),
@@ -255,6 +255,19 @@ fn shards(text: &mut Text, shards: &[ShardCounters]) {
             }
         });
     }
+}
+
+/// HTTP/2 connections that were ended for what their clients did.
+fn http2_cuts(text: &mut Text, shards: &[ShardCounters]) {
+    text.family(m::SHARD_HTTP2_CUT, |samples| {
+        for (index, shard) in shards.iter().enumerate() {
+            for (cut, &count) in Http2Cut::ALL.into_iter().zip(&shard.http2_cut) {
+                if count > 0 {
+                    samples.add(&[("shard", &index.to_string()), ("reason", cut.label())], count);
+                }
+            }
+        }
+    });
 }
 
 /// Handshakes of all shards, and the certificates in use.

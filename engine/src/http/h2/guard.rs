@@ -39,17 +39,6 @@ pub enum Abuse {
     Continuations,
 }
 
-impl Abuse {
-    /// As it is called in the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Resets => "too many streams reset",
-            Self::IdleFrames => "too many frames without content",
-            Self::Continuations => "too many CONTINUATION frames",
-        }
-    }
-}
-
 /// Watches over one connection.
 #[derive(Debug)]
 pub struct Guard {
