@@ -116,9 +116,10 @@ impl Source for Incoming<'_> {
 pub struct Upload<'a> {
     net: &'a Net,
     stream: &'a Stream,
-    /// What is to be sent next.
-    out: Outgoing,
-    framing: BodyFraming,
+    /// What is to be sent next; a head may be written into it.
+    pub out: Outgoing,
+    /// How content is framed from here on.
+    pub framing: BodyFraming,
     /// Bytes handed to the stream.
     bytes: u64,
 }

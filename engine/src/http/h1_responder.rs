@@ -9,11 +9,11 @@ use coregate_config::checked::Hsts;
 use crate::error::Error;
 use crate::http::body::BodyFraming;
 use crate::http::exchange::ResponseSink;
-use crate::http::h1_body::{frame, frame_end};
+use crate::http::h1_body::Upload;
 use crate::http::head::{ResponseHead, ResponseMeta, Version};
 use crate::http::headers::{ConnectionOut, ResponseOut, Rules, write_response};
 use crate::http::record::Moved;
-use crate::net::{Chunk, Outgoing};
+use crate::net::Chunk;
 use crate::relay::{Append, Sink};
 use crate::shard::Shard;
 use crate::stream::Stream;
@@ -21,17 +21,14 @@ use crate::stream::Stream;
 /// The answer to one request on a client's connection.
 pub struct Responder<'a> {
     shard: &'a Rc<Shard>,
-    stream: &'a Stream,
+    upload: Upload<'a>,
     /// Set with the first byte written, interim answers apart.
     written: &'a Cell<bool>,
-    out: Outgoing,
-    framing: BodyFraming,
     version: Version,
     keep_alive: bool,
     hsts: Option<Hsts>,
     status: u16,
-    bytes: u64,
-    /// Of those, and of what is still to be flushed.
+    /// Of what was written, flushed or not.
     head_bytes: u64,
 }
 
@@ -45,44 +42,27 @@ impl<'a> Responder<'a> {
         keep_alive: bool,
         hsts: Option<Hsts>,
     ) -> Self {
-        let out = shard.net.outgoing();
-        let framing = BodyFraming::None;
-        Self {
-            shard,
-            stream,
-            written,
-            out,
-            framing,
-            version,
-            keep_alive,
-            hsts,
-            status: 0,
-            bytes: 0,
-            head_bytes: 0,
-        }
+        let upload = Upload::new(&shard.net, stream, BodyFraming::None);
+        Self { shard, upload, written, version, keep_alive, hsts, status: 0, head_bytes: 0 }
     }
 
     /// What was sent, for an exchange that has received so much. Status 0 = none was written.
     pub fn moved(&self, bytes_in: u64) -> Moved {
-        let body_bytes_out = self.bytes.saturating_sub(self.head_bytes);
-        Moved { status: self.status, bytes_in, bytes_out: self.bytes, body_bytes_out }
+        let bytes_out = self.upload.bytes();
+        let body_bytes_out = bytes_out.saturating_sub(self.head_bytes);
+        Moved { status: self.status, bytes_in, bytes_out, body_bytes_out }
     }
 
     fn write_head(&mut self, head: &ResponseHead, meta: &ResponseMeta, to: &ResponseOut, rules: &Rules) {
-        let before = self.out.len();
-        write_response(self.out.bytes(), head, meta, to, rules);
-        self.head_bytes += (self.out.len() - before) as u64;
+        let out = &mut self.upload.out;
+        let before = out.len();
+        write_response(out.bytes(), head, meta, to, rules);
+        self.head_bytes += (out.len() - before) as u64;
     }
 
     /// Whether the connection may carry another request after this answer.
     pub fn keeps_alive(&self) -> bool {
         self.keep_alive
-    }
-}
-
-impl Drop for Responder<'_> {
-    fn drop(&mut self) {
-        self.shard.net.recycle(std::mem::take(&mut self.out));
     }
 }
 
@@ -109,7 +89,7 @@ impl ResponseSink for Responder<'_> {
         rules: &Rules,
         request_whole: bool,
     ) -> Result<(), Error> {
-        self.framing = match meta.body {
+        self.upload.framing = match meta.body {
             BodyFraming::Chunked | BodyFraming::UntilClose if self.version == Version::Http10 => {
                 BodyFraming::UntilClose
             }
@@ -118,7 +98,7 @@ impl ResponseSink for Responder<'_> {
         };
         self.keep_alive = self.keep_alive
             && request_whole
-            && self.framing != BodyFraming::UntilClose
+            && self.upload.framing != BodyFraming::UntilClose
             && !meta.upgrade
             && !self.shard.draining();
         let connection = match (meta.upgrade, self.keep_alive) {
@@ -129,14 +109,14 @@ impl ResponseSink for Responder<'_> {
         let date = self.shard.date();
         let to = ResponseOut {
             connection,
-            body: self.framing,
+            body: self.upload.framing,
             client_version: self.version,
             date: Some(&date),
             hsts: self.hsts,
         };
         self.write_head(head, meta, &to, rules);
         if meta.upgrade {
-            self.framing = BodyFraming::UntilClose;
+            self.upload.framing = BodyFraming::UntilClose;
         }
         self.status = head.status;
         self.written.set(true);
@@ -146,32 +126,24 @@ impl ResponseSink for Responder<'_> {
 
 impl Append for Responder<'_> {
     fn push(&mut self, chunk: Chunk) {
-        frame(&mut self.out, self.framing, chunk);
+        self.upload.push(chunk);
     }
 
     fn end(&mut self, trailers: &[u8]) {
-        frame_end(&mut self.out, self.framing, trailers);
+        self.upload.end(trailers);
     }
 
     fn is_full(&self) -> bool {
-        self.out.is_full()
+        self.upload.is_full()
     }
 }
 
 impl Sink for Responder<'_> {
     async fn shut_down(&mut self) -> io::Result<()> {
-        self.flush().await?;
-        self.stream.flush().await?;
-        self.stream.shut_down();
-        Ok(())
+        self.upload.shut_down().await
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        self.bytes += self.out.len() as u64;
-        let out = std::mem::replace(&mut self.out, self.shard.net.outgoing());
-        self.stream.post(out).await
+        self.upload.flush().await
     }
 }
