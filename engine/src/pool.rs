@@ -60,6 +60,14 @@ impl Pools {
         });
     }
 
+    /// Drops an idle connection of each node that has its most, where exchanges on other shards wait for one: they would
+    /// wait until it times out.
+    pub fn give_way(&self) {
+        for pool in self.by_peer.borrow().values() {
+            pool.give_way();
+        }
+    }
+
     /// Idle connections of all peers.
     pub fn idle_count(&self) -> usize {
         self.by_peer.borrow().values().map(|pool| pool.idle_count()).sum()
@@ -147,12 +155,30 @@ impl NodePool {
     /// Whether exchanges on other shards wait for a place at a node that has its most connections, and it is their
     /// turn: one in [`TURNS`], so that each shard keeps most of what it has warm.
     fn owes_a_place(&self, node: &NodeShared) -> bool {
-        let waiting = node.waiting.load(Ordering::Relaxed);
-        if waiting <= self.waiting.get() {
+        if !self.is_awaited_elsewhere(node) {
             return false;
         }
         self.turns.set((self.turns.get() + 1) % TURNS);
         self.turns.get() == 0
+    }
+
+    fn is_awaited_elsewhere(&self, node: &NodeShared) -> bool {
+        node.waiting.load(Ordering::Relaxed) > self.waiting.get()
+    }
+
+    /// See [`Pools::give_way`]. The connection that has been idle for longest goes.
+    fn give_way(&self) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.first().is_some_and(|first| self.is_awaited_elsewhere(&first.connection.node)) {
+            idle.remove(0);
+        }
+        self.multiplexed.borrow_mut().retain(|connection| {
+            let goes = connection.is_idle() && self.is_awaited_elsewhere(&connection.node);
+            if goes {
+                connection.retire();
+            }
+            !goes
+        });
     }
 
     /// Lets one of those that wait for a connection try again. Whether there was one.

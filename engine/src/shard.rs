@@ -31,7 +31,7 @@ use crate::access_log::{self, AccessLog};
 use crate::account::{Delta, Ending};
 use crate::clock::{self, DayClock, HttpDate};
 use crate::control::shards::share;
-use crate::control::snapshot::Snapshot;
+use crate::control::snapshot::{ServicePlan, Snapshot};
 use crate::limit::Day;
 use crate::message::{FromShard, NodesChanged, ToShard};
 use crate::net::{self, Net};
@@ -45,6 +45,8 @@ pub use subjects::{ServiceState, TenantState};
 
 /// How often idle pools are swept and the access log's lines are handed over.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How often idle connections give way to those that other shards want.
+const GIVE_WAY: Duration = Duration::from_millis(100);
 /// Executor settings: our own ring does the networking, the executor's are hardly used.
 const EXECUTOR_IO_MEMORY: usize = 64 << 10;
 const EXECUTOR_RING_DEPTH: usize = 128;
@@ -123,6 +125,8 @@ pub struct Live {
     pub snapshot: Arc<Snapshot>,
     /// Parallel to `snapshot.services`.
     pub services: Vec<Rc<ServiceState>>,
+    /// A service limits the connections to its nodes.
+    limits_connections: bool,
 }
 
 /// One listener's state on a shard. Its connections keep it, so it does not keep the socket open.
@@ -219,7 +223,11 @@ async fn serve(seed: ShardSeed, net: Rc<Net>) -> io::Result<()> {
         access_log: AccessLog::new(seed.access_log),
         index: seed.index,
         max_connections: seed.max_connections,
-        live: RefCell::new(Rc::new(Live { snapshot: seed.snapshot.clone(), services: Vec::new() })),
+        live: RefCell::new(Rc::new(Live {
+            snapshot: seed.snapshot.clone(),
+            services: Vec::new(),
+            limits_connections: false,
+        })),
         pools: Pools::default(),
         listeners: RefCell::default(),
         tenants: RefCell::default(),
@@ -239,6 +247,7 @@ async fn serve(seed: ShardSeed, net: Rc<Net>) -> io::Result<()> {
     glommio::spawn_local(take_orders(shard.clone(), seed.orders)).detach();
     glommio::spawn_local(report(shard.clone(), interval)).detach();
     glommio::spawn_local(sweep(shard.clone())).detach();
+    glommio::spawn_local(give_way(shard.clone())).detach();
     glommio::spawn_local(async move { shard.leases.keep_flowing(&shard.net).await }).detach();
     net.drive().await
 }
@@ -294,6 +303,19 @@ async fn sweep(shard: Rc<Shard>) {
         timer.wait().await;
         shard.pools.sweep(shard.net.now());
         shard.access_log.flush();
+    }
+}
+
+/// Lets other shards have places at nodes that this one has idle connections to.
+async fn give_way(shard: Rc<Shard>) {
+    let timer = shard.net.timer();
+    loop {
+        let limited = shard.live().limits_connections;
+        timer.set(shard.net.now() + if limited { GIVE_WAY } else { SWEEP });
+        timer.wait().await;
+        if limited {
+            shard.pools.give_way();
+        }
     }
 }
 
@@ -363,7 +385,9 @@ impl Shard {
         let services = snapshot.services.iter().map(state).collect();
         self.tenants.take();
         let revision = snapshot.revision;
-        self.live.replace(Rc::new(Live { services, snapshot: snapshot.clone() }));
+        let limits = |plan: &Arc<ServicePlan>| plan.config.pool.max_connections_per_node > 0;
+        let limits_connections = snapshot.services.iter().any(limits);
+        self.live.replace(Rc::new(Live { services, limits_connections, snapshot: snapshot.clone() }));
         self.apply_listeners(&snapshot, opened);
         // Idle connections to who is not a node any more, or not by the same settings of TLS, do not keep its place.
         drop(old);

@@ -86,6 +86,24 @@ impl Gateway {
         Client::connect(self.address())
     }
 
+    /// New connections to a gateway of two shards: one on shard 0 and one on shard 1.
+    pub fn client_on_each_shard(&self) -> [Client; 2] {
+        let on = |shard: usize| self.metric("coregate_shard_connections", &[&format!("shard=\"{shard}\"")]);
+        let mut found: [Option<Client>; 2] = [None, None];
+        let mut spare = Vec::new();
+        while found.iter().any(Option::is_none) {
+            let before = [on(0), on(1)];
+            let client = self.client();
+            eventually("the connection is counted", PATIENCE, || on(0) + on(1) > before[0] + before[1]);
+            let shard = usize::from(on(1) > before[1]);
+            match &mut found[shard] {
+                free @ None => *free = Some(client),
+                Some(_) => spare.push(client),
+            }
+        }
+        found.map(|client| client.expect("both are found"))
+    }
+
     /// `GET target` on a new connection.
     #[track_caller]
     pub fn get(&self, target: &str) -> Answer {

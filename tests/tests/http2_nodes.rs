@@ -365,3 +365,19 @@ fn a_node_that_is_started_again_under_load_fails_no_get() {
     }
     assert!(origin.accepted() > 5);
 }
+
+#[test]
+fn an_idle_connection_gives_way_to_another_shard_that_may_not_open_one() {
+    let origin = H2Origin::that(|connection| {
+        while let Some(stream) = connection.next_request() {
+            connection.answer(stream, b"ok");
+        }
+    });
+    let site =
+        to(origin.address()).with("pool.max_connections_per_node = 1").with("timeouts.connect = \"5s\"");
+    let gateway = Gateway::with(site).server("shards = 2").start();
+    let mut clients = gateway.client_on_each_shard();
+    for turn in 0..6 {
+        clients[turn % 2].get("/").expect(200, "ok");
+    }
+}

@@ -226,3 +226,18 @@ fn connections_to_a_node_stay_under_their_limit() {
     let first = tally.failed.first();
     assert!(first.is_none(), "{} of 1000 failed where they could have waited: {first:?}", tally.failed.len());
 }
+
+#[test]
+fn an_idle_connection_gives_way_to_another_shard_that_may_not_open_one() {
+    let origin = Origin::named("a");
+    let site = service("site")
+        .route("/")
+        .node(&origin)
+        .with("pool.max_connections_per_node = 1")
+        .with("timeouts.connect = \"5s\"");
+    let gateway = Gateway::with(site).server("shards = 2").start();
+    let mut clients = gateway.client_on_each_shard();
+    for turn in 0..6 {
+        clients[turn % 2].get("/").expect(200, "a");
+    }
+}

@@ -153,7 +153,7 @@ fn whichever_shards_the_traffic_lands_on_the_rate_is_given_and_not_exceeded() {
         let gateway = Gateway::with(service("site").route("/").node(&origin).with(&limits))
             .text("[stats]\ninterval = \"20ms\"")
             .start();
-        let mut clients = one_client_on_each_shard(&gateway);
+        let mut clients = gateway.client_on_each_shard();
         let (mut admitted, mut refused, mut asked) = (0.0, 0, 0_usize);
         let began = now();
         while began.elapsed() < time {
@@ -180,22 +180,4 @@ fn whichever_shards_the_traffic_lands_on_the_rate_is_given_and_not_exceeded() {
             "{traffic:?}: {admitted} admitted in {seconds} s, expected {least} to {most}"
         );
     }
-}
-
-/// Connections on shard 0 and on shard 1.
-fn one_client_on_each_shard(gateway: &Gateway) -> [Client; 2] {
-    let on = |shard: usize| gateway.metric("coregate_shard_connections", &[&format!("shard=\"{shard}\"")]);
-    let mut found: [Option<Client>; 2] = [None, None];
-    let mut spare = Vec::new();
-    while found.iter().any(Option::is_none) {
-        let before = [on(0), on(1)];
-        let client = gateway.client();
-        eventually("the connection is counted", PATIENCE, || on(0) + on(1) > before[0] + before[1]);
-        let shard = usize::from(on(1) > before[1]);
-        match &mut found[shard] {
-            free @ None => *free = Some(client),
-            Some(_) => spare.push(client),
-        }
-    }
-    found.map(|client| client.expect("both are found"))
 }
