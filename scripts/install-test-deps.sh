@@ -14,7 +14,7 @@ wanted=(wrk:wrk nginx:nginx-light haproxy:haproxy curl:curl openssl:openssl ps:p
     h2load:nghttp2-client nghttpd:nghttp2-server)
 # Python packages that tests run as peers; the second word is what they are imported as.
 python_wanted=(h2==4.3.0:h2 wsproto==1.3.2:wsproto websockets==15.0.1:websockets
-    grpcio==1.85.3:grpc)
+    grpcio==1.85.3:grpc grpcio-health-checking==1.85.1:grpc_health)
 
 say() { echo "install-test-deps: $*"; }
 

@@ -14,6 +14,7 @@
 //! interval and each period varies by 5%, so that thousands of services do not check in step. Units: durations are
 //! `Duration`s. Errors: none; what is said of unknown nodes is ignored.
 
+pub mod grpc;
 #[cfg(test)]
 mod tests;
 

@@ -14,23 +14,14 @@ pub fn refused(gateway: &Gateway) -> Vec<String> {
         );
     }
     for service in gateway.services.iter().filter(|service| service.enabled) {
-        let unbuilt = [
-            (
-                service.tls.is_some()
-                    && matches!(
-                        service.health_check.as_ref().map(|check| &check.kind),
-                        Some(HealthCheckKind::Http { .. })
-                    ),
-                "check health over TLS; use kind = \"tcp\"",
-            ),
-            (
-                matches!(
+        let unbuilt = [(
+            service.tls.is_some()
+                && matches!(
                     service.health_check.as_ref().map(|check| &check.kind),
-                    Some(HealthCheckKind::Grpc { .. })
+                    Some(HealthCheckKind::Http { .. } | HealthCheckKind::Grpc { .. })
                 ),
-                "check health by gRPC; use kind = \"tcp\"",
-            ),
-        ];
+            "check health over TLS; use kind = \"tcp\"",
+        )];
         let lines = unbuilt.iter().filter(|(asked, _)| *asked);
         refused.extend(
             lines.map(|(_, what)| format!("service \"{}\": this build does not {what}", service.name)),
@@ -50,10 +41,10 @@ mod tests {
     #[test]
     fn what_would_leave_a_service_unprotected_is_refused() {
         let gateway = parsed(
-            "[[services]]\nname = \"a\"\n[services.health_check]\nkind = \"grpc\"\n[[services.routes]]\npath_prefix = \"/\"\n",
+            "[[services]]\nname = \"a\"\ntls = true\n[services.health_check]\nkind = \"grpc\"\n[[services.routes]]\npath_prefix = \"/\"\n",
         );
         let refused = refused(&gateway).join("\n");
-        assert!(refused.contains("check health by gRPC"), "{refused}");
+        assert!(refused.contains("check health over TLS"), "{refused}");
     }
 
     #[test]

@@ -87,4 +87,27 @@ def unavailable():
         assert error.code() == grpc.StatusCode.UNAVAILABLE, error
 
 
+def steady():
+    """Calls without a pause until the standard input ends."""
+    ended, failed = threading.Event(), []
+
+    def caller():
+        while not ended.is_set():
+            try:
+                assert unary(b"hello", timeout=PATIENCE) == b"hello"
+            except Exception as error:
+                failed.append(error)
+                return
+
+    callers = [threading.Thread(target=caller) for _ in range(4)]
+    for thread in callers:
+        thread.start()
+    print("under way", flush=True)
+    sys.stdin.read()
+    ended.set()
+    for thread in callers:
+        thread.join()
+    assert not failed, failed
+
+
 globals()[sys.argv[2]]()

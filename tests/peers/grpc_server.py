@@ -1,11 +1,15 @@
 """A gRPC server of grpcio's that listens on the port in argv[1]. Methods take and give plain bytes. Writes `cancelled` when
-a call is cancelled."""
+a call is cancelled. With a name in argv[2] it has grpcio's health service, too: the whole server is always SERVING, and
+each line on the standard input is the new status of test.Echo. With a certificate chain and a key (PEM) in argv[3] and
+argv[4] it speaks TLS."""
 
+import pathlib
 import sys
 import time
 from concurrent import futures
 
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 
 def unary(request, context):
@@ -41,6 +45,7 @@ def hang(request, context):
 
 class Handlers(grpc.GenericRpcHandler):
     methods = {
+        "/test.Echo/Name": grpc.unary_unary_rpc_method_handler(lambda request, context: name.encode()),
         "/test.Echo/Unary": grpc.unary_unary_rpc_method_handler(unary),
         "/test.Echo/ClientStream": grpc.stream_unary_rpc_method_handler(client_stream),
         "/test.Echo/ServerStream": grpc.unary_stream_rpc_method_handler(server_stream),
@@ -52,12 +57,25 @@ class Handlers(grpc.GenericRpcHandler):
         return self.methods.get(details.method)
 
 
+port, name, chain, key = (sys.argv[1:] + [None] * 3)[:4]
 server = grpc.server(
     futures.ThreadPoolExecutor(64),
     handlers=[Handlers()],
     options=[("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)],
 )
-assert server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
+if name:
+    servicer = health.HealthServicer()
+    servicer.set("test.Echo", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+address = f"127.0.0.1:{port}"
+if chain:
+    pair = (pathlib.Path(key).read_bytes(), pathlib.Path(chain).read_bytes())
+    assert server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+else:
+    assert server.add_insecure_port(address)
 server.start()
 print("ready", flush=True)
+if name:
+    for line in sys.stdin:
+        servicer.set("test.Echo", health_pb2.HealthCheckResponse.ServingStatus.Value(line.strip()))
 server.wait_for_termination()

@@ -1,7 +1,7 @@
 //! Peers that others have made, as processes: the scripts in `tests/peers`, run by the Python that
 //! `scripts/install-test-deps.sh` has prepared.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -37,7 +37,11 @@ pub struct Peer {
 impl Peer {
     /// Starts it, and follows what it writes.
     pub fn start(mut command: Command) -> Peer {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let (out, lines) = (child.stdout.take().expect("piped"), Arc::<Mutex<Vec<String>>>::default());
         let log = lines.clone();
         std::thread::spawn(move || {
@@ -46,6 +50,22 @@ impl Peer {
             }
         });
         Peer { child, lines }
+    }
+
+    /// Writes it a line.
+    #[track_caller]
+    pub fn tell(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().expect("piped");
+        writeln!(input, "{line}").expect("it reads");
+    }
+
+    /// Ends its input, upon which it must end with success.
+    #[track_caller]
+    pub fn finish(mut self) {
+        self.child.stdin.take();
+        eventually("the end of the peer", PATIENCE, || self.child.try_wait().expect("its status").is_some());
+        let status = self.child.wait().expect("its status");
+        assert!(status.success(), "the peer ended with {status}");
     }
 
     /// Waits until it has written that line.

@@ -7,6 +7,7 @@
 //! Invariants: at most [`CHECKS_MAX`] checks are under way; each ends within its service's timeout. A service that
 //! stays over a reload keeps its state. Owner: the control thread.
 
+mod grpc;
 pub mod probe;
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! One health check of one node: connects, and for an HTTP check asks and reads the answer's head.
+//! One health check of one node: connects, and for an HTTP check asks and reads the answer's head; by gRPC see
+//! [`super::grpc`].
 //!
 //! Input: what to check, the node, the time it may take in all. Output: nothing, or what went wrong in words. The
 //! head of an answer is bounded by [`HEAD_BYTES_MAX`]; its body is not read.
@@ -22,13 +23,16 @@ pub async fn probe(kind: &HealthCheckKind, node: SocketAddr, timeout: Duration) 
     let checked = tokio::time::timeout(timeout, async {
         let mut stream = TcpStream::connect(node).await.map_err(|error| format!("connect: {error}"))?;
         match kind {
-            HealthCheckKind::Grpc { .. } => Err("no".into()),
             HealthCheckKind::Tcp => Ok(()),
             HealthCheckKind::Http { path, host, expect_status } => {
                 let request = request(path, host.as_deref(), node);
                 stream.write_all(request.as_bytes()).await.map_err(|error| format!("send: {error}"))?;
                 let status = read_status(&mut stream).await?;
                 expect(status, expect_status)
+            }
+            HealthCheckKind::Grpc { service, host } => {
+                let node = node.to_string();
+                super::grpc::check(stream, "http", host.as_deref().unwrap_or(&node), service, timeout).await
             }
         }
     });
