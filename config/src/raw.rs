@@ -298,7 +298,9 @@ choice! {
 }
 
 table! {
-    /// Active health checks, made once for the process whatever the number of shards.
+    /// Active health checks, made once for the process whatever the number of shards. Nodes are connected to as for the
+    /// traffic: over TLS with `tls = true`, with a PROXY header (which speaks for nobody) where one is sent. A check by
+    /// HTTP asks in HTTP/1.1, one by gRPC in HTTP/2.
     HealthCheck {
         /// What a check does.
         kind: HealthCheckKind = HealthCheckKind::Tcp,

@@ -163,6 +163,15 @@ fn ports(bytes: &[u8]) -> Option<(u16, u16)> {
     Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
 }
 
+/// The header of a connection that is made for nobody else, such as a health check's.
+pub fn own(version: ProxyVersion) -> &'static [u8] {
+    match version {
+        ProxyVersion::V1 => b"PROXY UNKNOWN\r\n",
+        // LOCAL, without addresses.
+        ProxyVersion::V2 => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    }
+}
+
 /// Appends a header that speaks for these ends.
 pub fn write(out: &mut Vec<u8>, version: ProxyVersion, ends: Ends) {
     let (source, destination) = (ends.source, ends.destination);
@@ -283,6 +292,14 @@ mod tests {
         assert!(parse(&v2(0x21, 0x21, &[0; 35])).is_err());
         assert!(parse(&v2(0x11, 0x11, &v4)).is_err(), "no version 2");
         assert!(parse(&v2(0x22, 0x11, &v4)).is_err(), "no such command");
+    }
+
+    #[test]
+    fn a_header_of_our_own_speaks_for_the_peer_itself() {
+        for version in [ProxyVersion::V1, ProxyVersion::V2] {
+            let own = own(version);
+            assert_eq!(whole(own), (own.len(), None));
+        }
     }
 
     #[test]

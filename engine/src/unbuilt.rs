@@ -1,9 +1,9 @@
 //! What a configuration may ask for and this build does not do yet.
 //!
-//! What would leave a service less protected than its configuration says is refused, at start and at a reload. Each
+//! What would make the gateway do something else than its configuration says is refused, at start and at a reload. Each
 //! line here goes when the feature comes.
 
-use coregate_config::checked::{Control, Gateway, HealthCheckKind};
+use coregate_config::checked::{Control, Gateway};
 
 /// What cannot be run: key, and what would be right. Empty = all of it can.
 pub fn refused(gateway: &Gateway) -> Vec<String> {
@@ -11,20 +11,6 @@ pub fn refused(gateway: &Gateway) -> Vec<String> {
     if gateway.control != Control::File {
         refused.push(
             "control.source = \"admin\": this build reads its configuration from a file; use \"file\"".into(),
-        );
-    }
-    for service in gateway.services.iter().filter(|service| service.enabled) {
-        let unbuilt = [(
-            service.tls.is_some()
-                && matches!(
-                    service.health_check.as_ref().map(|check| &check.kind),
-                    Some(HealthCheckKind::Http { .. } | HealthCheckKind::Grpc { .. })
-                ),
-            "check health over TLS; use kind = \"tcp\"",
-        )];
-        let lines = unbuilt.iter().filter(|(asked, _)| *asked);
-        refused.extend(
-            lines.map(|(_, what)| format!("service \"{}\": this build does not {what}", service.name)),
         );
     }
     refused
@@ -39,12 +25,14 @@ mod tests {
     }
 
     #[test]
-    fn what_would_leave_a_service_unprotected_is_refused() {
-        let gateway = parsed(
-            "[[services]]\nname = \"a\"\ntls = true\n[services.health_check]\nkind = \"grpc\"\n[[services.routes]]\npath_prefix = \"/\"\n",
-        );
-        let refused = refused(&gateway).join("\n");
-        assert!(refused.contains("check health over TLS"), "{refused}");
+    fn a_configuration_that_is_to_come_from_elsewhere_is_refused() {
+        let control = Control::Admin {
+            url: "http://127.0.0.1:8880".into(),
+            token_file: "token".into(),
+            cache_path: "cache".into(),
+        };
+        let refused = refused(&Gateway { control, ..parsed("") }).join("\n");
+        assert!(refused.contains("use \"file\""), "{refused}");
     }
 
     #[test]

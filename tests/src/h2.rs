@@ -93,7 +93,8 @@ impl H2 {
         let mut stream = self.try_open(head, body.is_empty())?;
         if !body.is_empty() {
             stream.send.reserve_capacity(body.len());
-            stream.send.send_data(body.into(), true)?;
+            // The stream may have been answered and ended before this: then reading tells.
+            let _ = stream.send.send_data(body.into(), true);
         }
         Ok(stream)
     }

@@ -81,11 +81,17 @@ impl Nginx {
 
     /// What it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default()
+        self.file("error.log")
+    }
+
+    /// What is in a file of its folder.
+    pub fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
     }
 }
 
-fn certificate(pair: &Pair) -> String {
+/// The keys of a server with that certificate.
+pub fn certificate(pair: &Pair) -> String {
     format!("ssl_certificate {}; ssl_certificate_key {};", pair.chain.display(), pair.key.display())
 }
 

@@ -41,17 +41,3 @@ fn behind_a_trusted_proxy_the_real_client_counts() {
     let mut stranger = Client::connect_from(from(9), gateway.address()).expect("connect");
     stranger.ask(&asked).expect(200, "a");
 }
-
-#[test]
-fn what_this_build_cannot_enforce_is_refused_at_start_and_at_a_reload() {
-    let origin = Origin::named("a");
-    let site = || service("site").route("/").node(&origin).checked("grpc").with("tls = true");
-    let unbuilt = || Gateway::with(site());
-    let refused = unbuilt().start_and_finish();
-    assert_eq!(refused.code, Some(1), "{}", refused.output);
-    assert!(refused.output.contains("does not check health over TLS"), "{}", refused.output);
-    let gateway = Gateway::before(&origin).start();
-    gateway.reload(&unbuilt());
-    gateway.expect_output("does not check health over TLS");
-    gateway.get("/").expect(200, "a");
-}

@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coregate_config::checked::{Gateway, NodeAddress};
+use coregate_config::checked::{Gateway, Node, NodeAddress};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -20,7 +20,7 @@ use super::cluster_limits::ClusterLimits;
 use super::flow::Flow;
 use super::flow::calendar::{Calendar, Moment};
 use super::flow::writer::Writer;
-use super::health_checks::{Checker, Subject};
+use super::health_checks::{Checker, Connects, Subject};
 use super::listeners::OpenListener;
 use super::reload::{Held, Watch};
 use super::resolve::{self, Addresses};
@@ -31,6 +31,7 @@ use crate::access_log;
 use crate::boot::{Boot, Source};
 use crate::clock;
 use crate::message::{FromShard, NodesChanged, ToShard};
+use crate::tls::nodes::TlsNodes;
 
 mod configuration;
 mod counters;
@@ -133,7 +134,7 @@ impl Engine {
         addresses.retain(&gateway);
         addresses.update(resolve::look_up(addresses.names()).await);
         let mut checker = Checker::new(events.clone(), u64::from(std::process::id()));
-        checker.reconfigure(subjects(&gateway, &addresses), now);
+        checker.reconfigure(subjects(&gateway, &addresses, &certificates.tls.nodes), now);
         let stats = &gateway.stats;
         let writer = Writer::start(stats, events.clone(), now)
             .map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, format!("stats.redis_url: {why}")))?;
@@ -355,16 +356,21 @@ impl Engine {
     }
 }
 
-fn subjects(gateway: &Gateway, addresses: &Addresses) -> Vec<Subject> {
+fn subjects(gateway: &Gateway, addresses: &Addresses, tls: &TlsNodes) -> Vec<Subject> {
     let enabled = gateway.services.iter().filter(|service| service.enabled);
     enabled
-        .map(|service| Subject {
-            service: Arc::clone(&service.name),
-            check: service.health_check.clone(),
-            nodes: snapshot::service_nodes(service, addresses)
-                .into_iter()
-                .map(|(address, _)| address)
-                .collect(),
+        .map(|service| {
+            let nodes: Vec<_> = snapshot::resolved_nodes(service, addresses).collect();
+            let tls_of = |(address, node): &(SocketAddr, &Node)| {
+                Some((*address, tls.node(&service.name, &node.address)?))
+            };
+            let tls = service.tls.as_ref().map(|_| nodes.iter().filter_map(tls_of).collect());
+            Subject {
+                service: Arc::clone(&service.name),
+                check: service.health_check.clone(),
+                nodes: nodes.iter().map(|(address, _)| *address).collect(),
+                connects: Connects { proxy_header: service.send_proxy_protocol, tls },
+            }
         })
         .collect()
 }

@@ -10,18 +10,20 @@
 mod grpc;
 pub mod probe;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coregate_config::checked::{HealthCheck, HealthCheckKind};
+use coregate_config::checked::{HealthCheck, HealthCheckKind, ProxyVersion};
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{info, warn};
 
 use super::Event;
 use crate::health::{NodeHealth, ServiceHealth};
 use crate::message::NodesChanged;
+use crate::tls::nodes::NodeTls;
+use probe::{Approach, Security};
 
 /// Checks under way at a time; more wait for their turn.
 const CHECKS_MAX: usize = 256;
@@ -33,6 +35,8 @@ const PASSIVE_CAUSE: &str = "traffic could not reach it";
 /// The health of all services' nodes.
 pub struct Checker {
     services: BTreeMap<Arc<str>, ServiceHealth>,
+    /// Of each of them.
+    connects: BTreeMap<Arc<str>, Connects>,
     permits: Arc<Semaphore>,
     results: mpsc::Sender<Event>,
     /// When [`Checker::start_due`] is to be called next.
@@ -58,19 +62,43 @@ pub struct Subject {
     pub check: Option<HealthCheck>,
     /// Its enabled nodes.
     pub nodes: Vec<SocketAddr>,
+    /// How they are connected to.
+    pub connects: Connects,
+}
+
+/// How a service's nodes are connected to, by traffic and checks alike.
+#[derive(Debug, Default)]
+pub struct Connects {
+    /// With a PROXY header.
+    pub proxy_header: Option<ProxyVersion>,
+    /// Over TLS, with what is known of these nodes.
+    pub tls: Option<HashMap<SocketAddr, NodeTls>>,
+}
+
+impl Connects {
+    fn approach(&self, node: SocketAddr) -> Approach {
+        let security = match self.tls.as_ref().map(|tls| tls.get(&node)) {
+            None => Security::Clear,
+            Some(Some(tls)) => Security::Tls(tls.clone()),
+            Some(None) => Security::Unusable,
+        };
+        Approach { proxy_header: self.proxy_header, security }
+    }
 }
 
 impl Checker {
     /// No services yet. Results are sent to `results`, to be handed back to [`Checker::on_result`].
     pub fn new(results: mpsc::Sender<Event>, seed: u64) -> Self {
         let permits = Arc::new(Semaphore::new(CHECKS_MAX));
-        Self { services: BTreeMap::new(), permits, results, next_due: None, seed }
+        Self { services: BTreeMap::new(), connects: BTreeMap::new(), permits, results, next_due: None, seed }
     }
 
     /// Exactly these services from now on.
     pub fn reconfigure(&mut self, subjects: Vec<Subject>, now: Instant) {
         let mut before = std::mem::take(&mut self.services);
-        for Subject { service, check, nodes } in subjects {
+        self.connects.clear();
+        for Subject { service, check, nodes, connects } in subjects {
+            self.connects.insert(service.clone(), connects);
             let health = match before.remove(&service) {
                 Some(mut health) => {
                     health.reconfigure(check, &nodes, now);
@@ -97,7 +125,9 @@ impl Checker {
             let due = health.due(now);
             let (kind, timeout) = health.check();
             for node in due {
-                let check = Check { service: Arc::clone(service), node, kind: kind.clone(), timeout };
+                let approach = self.connects[service].approach(node);
+                let check =
+                    Check { service: Arc::clone(service), node, kind: kind.clone(), approach, timeout };
                 tokio::spawn(run(check, Arc::clone(&self.permits), self.results.clone()));
             }
         }
@@ -176,13 +206,14 @@ struct Check {
     service: Arc<str>,
     node: SocketAddr,
     kind: HealthCheckKind,
+    approach: Approach,
     timeout: Duration,
 }
 
 async fn run(check: Check, permits: Arc<Semaphore>, results: mpsc::Sender<Event>) {
     // Closed only when the process ends.
     let Ok(_permit) = permits.acquire().await else { return };
-    let result = probe::probe(&check.kind, check.node, check.timeout).await;
+    let result = probe::probe(&check.kind, check.node, &check.approach, check.timeout).await;
     let _ =
         results.send(Event::Checked(CheckResult { service: check.service, node: check.node, result })).await;
 }

@@ -275,13 +275,9 @@ fn key(service: &str) -> u64 {
     foldhash::fast::FixedState::default().hash_one(service)
 }
 
-/// The addresses of a service's enabled nodes with their weights, in the order of the configuration. None for a
-/// service that is off. Where two nodes turn out to have one address, the first one stands.
-pub fn service_nodes(service: &Service, addresses: &Addresses) -> Vec<(SocketAddr, u32)> {
-    resolved_nodes(service, addresses).map(|(address, node)| (address, node.weight)).collect()
-}
-
-fn resolved_nodes<'a>(
+/// A service's enabled nodes with their addresses, in the order of the configuration. None for a service that is off.
+/// Where two nodes turn out to have one address, the first one stands.
+pub fn resolved_nodes<'a>(
     service: &'a Service,
     addresses: &'a Addresses,
 ) -> impl Iterator<Item = (SocketAddr, &'a Node)> {

@@ -101,7 +101,7 @@ impl Engine {
 
     /// Compiles the next snapshot and hands it to the shards.
     pub(super) fn apply(&mut self, gateway: Arc<Gateway>, tls: Tls, opened: Vec<OpenListener>, now: Instant) {
-        self.checker.reconfigure(subjects(&gateway, &self.addresses), now);
+        self.checker.reconfigure(subjects(&gateway, &self.addresses, &tls.nodes), now);
         self.flow.retain(&gateway, Moment::read());
         let checker = &self.checker;
         let is_live = |service: &str, node| checker.is_live(service, node);

@@ -1,5 +1,5 @@
-//! One health check of one node: connects, and for an HTTP check asks and reads the answer's head; by gRPC see
-//! [`super::grpc`].
+//! One health check of one node: connects as the traffic does (PROXY header, TLS), and for an HTTP check asks and reads
+//! the answer's head; by gRPC see [`super::grpc`].
 //!
 //! Input: what to check, the node, the time it may take in all. Output: nothing, or what went wrong in words. The
 //! head of an answer is bounded by [`HEAD_BYTES_MAX`]; its body is not read.
@@ -9,34 +9,113 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use coregate_config::checked::HealthCheckKind;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use coregate_config::checked::{HealthCheckKind, ProxyVersion};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::proxy_protocol;
+use crate::tls::nodes::{self, NodeTls, Spoken};
 
 /// Longest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most fields in it.
 const FIELDS_MAX: usize = 128;
 
+/// What comes before anything is asked of a node, as in its traffic.
+#[derive(Debug, Clone)]
+pub struct Approach {
+    /// A PROXY header of that version, which says that nobody is spoken for.
+    pub proxy_header: Option<ProxyVersion>,
+    /// Whether TLS is spoken.
+    pub security: Security,
+}
+
+/// Whether TLS is spoken with a node.
+#[derive(Debug, Clone)]
+pub enum Security {
+    /// It is not.
+    Clear,
+    /// It is.
+    Tls(NodeTls),
+    /// It is to be, but files for it are not usable.
+    Unusable,
+}
+
 /// Checks a node. The whole of it takes at most `timeout`.
-pub async fn probe(kind: &HealthCheckKind, node: SocketAddr, timeout: Duration) -> Result<(), String> {
+pub async fn probe(
+    kind: &HealthCheckKind,
+    node: SocketAddr,
+    approach: &Approach,
+    timeout: Duration,
+) -> Result<(), String> {
     let checked = tokio::time::timeout(timeout, async {
         let mut stream = TcpStream::connect(node).await.map_err(|error| format!("connect: {error}"))?;
-        match kind {
-            HealthCheckKind::Tcp => Ok(()),
-            HealthCheckKind::Http { path, host, expect_status } => {
-                let request = request(path, host.as_deref(), node);
-                stream.write_all(request.as_bytes()).await.map_err(|error| format!("send: {error}"))?;
-                let status = read_status(&mut stream).await?;
-                expect(status, expect_status)
+        if let Some(version) = approach.proxy_header {
+            send(&mut stream, proxy_protocol::own(version)).await?;
+        }
+        match &approach.security {
+            Security::Clear => ask(kind, stream, ("http", node), timeout).await,
+            Security::Tls(tls) => {
+                let stream = handshake(stream, tls, spoken(kind)).await?;
+                ask(kind, stream, ("https", node), timeout).await
             }
-            HealthCheckKind::Grpc { service, host } => {
-                let node = node.to_string();
-                super::grpc::check(stream, "http", host.as_deref().unwrap_or(&node), service, timeout).await
+            Security::Unusable => {
+                Err("TLS with it is not possible: its files are not usable, see the log".to_owned())
             }
         }
     });
     checked.await.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}")))
+}
+
+fn spoken(kind: &HealthCheckKind) -> Spoken {
+    match kind {
+        HealthCheckKind::Tcp => Spoken::Bytes,
+        HealthCheckKind::Http { .. } => Spoken::Http1,
+        HealthCheckKind::Grpc { .. } => Spoken::Http2,
+    }
+}
+
+async fn handshake(stream: TcpStream, tls: &NodeTls, spoken: Spoken) -> Result<TlsStream<TcpStream>, String> {
+    let connector = TlsConnector::from(tls.config(spoken));
+    let stream = connector.connect(tls.name.clone(), stream).await.map_err(|error| {
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        let why = cause.map_or_else(|| error.to_string(), |cause| nodes::explain(cause, &tls.name));
+        format!("TLS: {why}")
+    })?;
+    if spoken == Spoken::Http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Err("TLS: it does not choose HTTP/2 by ALPN".to_owned());
+    }
+    Ok(stream)
+}
+
+async fn ask(
+    kind: &HealthCheckKind,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    (scheme, node): (&str, SocketAddr),
+    timeout: Duration,
+) -> Result<(), String> {
+    match kind {
+        HealthCheckKind::Tcp => Ok(()),
+        HealthCheckKind::Http { path, host, expect_status } => {
+            send(&mut stream, request(path, host.as_deref(), node).as_bytes()).await?;
+            let status = read_status(&mut stream).await?;
+            expect(status, expect_status)
+        }
+        HealthCheckKind::Grpc { service, host } => {
+            let node = node.to_string();
+            super::grpc::check(stream, scheme, host.as_deref().unwrap_or(&node), service, timeout).await
+        }
+    }
+}
+
+async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), String> {
+    let sent = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
+    sent.await.map_err(|error| format!("send: {error}"))
 }
 
 fn request(path: &str, host: Option<&str>, node: SocketAddr) -> String {
@@ -50,7 +129,7 @@ fn request(path: &str, host: Option<&str>, node: SocketAddr) -> String {
 }
 
 /// The status of the final answer: interim ones (1xx) are passed over.
-async fn read_status(stream: &mut TcpStream) -> Result<u16, String> {
+async fn read_status(stream: &mut (impl AsyncRead + Unpin)) -> Result<u16, String> {
     let mut head = Vec::with_capacity(1024);
     loop {
         while let Some((status, length)) = parse(&head)? {

@@ -2,11 +2,12 @@ use coregate_config::checked::HealthCheckKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::probe::probe;
+use super::probe::{Approach, Security, probe};
 use super::*;
 use crate::clock;
 
 const DEADLINE: Duration = Duration::from_secs(10);
+const IN_CLEAR: Approach = Approach { proxy_header: None, security: Security::Clear };
 
 fn http(expected: &[u16]) -> HealthCheckKind {
     HealthCheckKind::Http {
@@ -43,14 +44,14 @@ async fn ask(answer: &[u8], expected: &[u16]) -> (Result<(), String>, String) {
         String::from_utf8(request).unwrap()
     };
     let kind = http(expected);
-    tokio::join!(probe(&kind, address, DEADLINE), node)
+    tokio::join!(probe(&kind, address, &IN_CLEAR, DEADLINE), node)
 }
 
 #[tokio::test]
 async fn tcp_needs_a_connection_only() {
     let (_listener, address) = listener().await;
-    assert_eq!(probe(&HealthCheckKind::Tcp, address, DEADLINE).await, Ok(()));
-    let error = probe(&HealthCheckKind::Tcp, refusing().await, DEADLINE).await.unwrap_err();
+    assert_eq!(probe(&HealthCheckKind::Tcp, address, &IN_CLEAR, DEADLINE).await, Ok(()));
+    let error = probe(&HealthCheckKind::Tcp, refusing().await, &IN_CLEAR, DEADLINE).await.unwrap_err();
     assert!(error.starts_with("connect: "), "{error}");
 }
 
@@ -93,7 +94,7 @@ async fn http_bounds_the_head() {
 #[tokio::test]
 async fn a_silent_node_has_failed_when_the_time_is_up() {
     let (_listener, address) = listener().await;
-    let error = probe(&http(&[200]), address, Duration::from_millis(20)).await.unwrap_err();
+    let error = probe(&http(&[200]), address, &IN_CLEAR, Duration::from_millis(20)).await.unwrap_err();
     assert!(error.contains("no answer within 20ms"), "{error}");
 }
 
@@ -118,7 +119,12 @@ impl Rig {
             unhealthy_after: 2,
             healthy_after: 1,
         };
-        let subject = Subject { service: "a".into(), check: Some(check), nodes: nodes.to_vec() };
+        let subject = Subject {
+            service: "a".into(),
+            check: Some(check),
+            nodes: nodes.to_vec(),
+            connects: Connects::default(),
+        };
         self.checker.reconfigure(vec![subject], clock::read());
     }
 
