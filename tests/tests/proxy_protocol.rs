@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
+use coregate_tests::certs::{Authority, certificates};
 use coregate_tests::gateway::Builder;
 use coregate_tests::nginx::Nginx;
 use coregate_tests::ports::Port;
@@ -226,4 +227,30 @@ fn nginx_behind_reads_both_versions() {
         let mut client = Client::connect_from(from, port.address()).expect("connect");
         client.get("/").expect(200, &format!("127.0.0.9 {}", port.number()));
     }
+}
+
+#[test]
+fn a_header_may_stand_before_a_tls_handshake() {
+    let (authority, origin) = (Authority::new(), Origin::named("a"));
+    let (https, front) = (Port::free(), Port::free());
+    let listener = format!(
+        "[[listeners]]\nname = \"https\"\naddress = \"{}\"\nprotocol = \"https\"\nproxy_protocol = true\n{}",
+        https.address(),
+        certificates(&[&authority.sign("one", &["one.test"])])
+    );
+    let site = service("site").route("/").node(&origin);
+    let gateway = Gateway::with(site).server("trusted_proxies = [\"127.0.0.1\"]").text(&listener);
+    let _gateway = gateway.start();
+    let stream = format!(
+        "stream {{ server {{ listen {}; proxy_pass {}; proxy_protocol on; }} }}",
+        front.address(),
+        https.address()
+    );
+    let _nginx = Nginx::with(&stream, &front);
+    let from = ["--interface", "127.0.0.9"];
+    authority.curl("one.test", front.address(), "/", &from).expect(200, "a");
+    assert_eq!(origin.last().field("x-forwarded-for"), Some("127.0.0.9"));
+    assert_eq!(origin.last().field("x-forwarded-proto"), Some("https"));
+    // Without the header there is no handshake.
+    assert_ne!(authority.curl("one.test", https.address(), "/", &[]).code, Some(0));
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use coregate_tests::certs::{Authority, certificates, s_client};
 use coregate_tests::gateway::Builder;
 use coregate_tests::ports::Port;
 use coregate_tests::{Client, Gateway, Origin, PATIENCE, eventually, service};
@@ -107,4 +108,52 @@ fn a_silent_connection_is_closed() {
     let mut client = Client::connect(port.address());
     client.get("/").expect(200, "a");
     client.expect_close();
+}
+
+#[test]
+fn tls_may_end_at_a_tcp_listener_with_a_certificate_for_each_name() {
+    let (authority, origin, port) = (Authority::new(), Origin::named("a"), Port::free());
+    let pairs = [authority.sign("one", &["one.test"]), authority.sign("two", &["two.test"])];
+    let listener = format!(
+        "[[listeners]]\nname = \"cache\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"cache\"\n{}",
+        port.address(),
+        certificates(&[&pairs[0], &pairs[1]])
+    );
+    let gateway = Gateway::with(service("cache").node(&origin)).text(&listener).start();
+    for name in ["one.test", "two.test"] {
+        authority.curl(name, port.address(), "/", &["--http1.1"]).expect(200, "a");
+        assert_eq!(
+            origin.last().field("host"),
+            Some(&*format!("{name}:{}", port.number())),
+            "nothing is added"
+        );
+        let shown = s_client(port.address(), &["-servername", name], b"");
+        assert!(shown.contains(&format!("CN = {}", &name[..3])), "{shown}");
+    }
+    let mut clear = Client::connect(port.address());
+    let _ = clear.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(clear.try_read().is_err(), "bytes in clear are not passed on");
+    drop(gateway);
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn a_listener_comes_and_goes_with_its_service_and_open_connections_stay() {
+    let (port, origin) = (Port::free(), Origin::named("a"));
+    let without = || Gateway::with(service("site").route("/").node(&origin));
+    let listener = format!(
+        "[[listeners]]\nname = \"cache\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"cache\"",
+        port.address()
+    );
+    let gateway = without().start();
+    gateway.reload(&without().and(service("cache").node(&origin)).text(&listener));
+    let mut open = None;
+    eventually("the listener takes connections", PATIENCE, || {
+        open = Client::answered_from(LOCALHOST, port.address());
+        open.is_some()
+    });
+    gateway.reload(&without());
+    eventually("it is closed again", PATIENCE, || Client::try_connect(port.address()).is_err());
+    open.expect("a connection").get("/").expect(200, "a");
+    gateway.get("/").expect(200, "a");
 }
