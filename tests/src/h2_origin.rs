@@ -9,50 +9,15 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::h2_raw::{ACK, END_HEADERS, END_STREAM};
+pub use crate::h2_raw::{PREFACE, code, kind};
 use crate::ports::Port;
 use crate::wait::PATIENCE;
-
-/// What a client of HTTP/2 sends first.
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Frame types (RFC 9113 6).
-pub mod kind {
-    /// DATA
-    pub const DATA: u8 = 0;
-    /// HEADERS
-    pub const HEADERS: u8 = 1;
-    /// RST_STREAM
-    pub const RST_STREAM: u8 = 3;
-    /// SETTINGS
-    pub const SETTINGS: u8 = 4;
-    /// PING
-    pub const PING: u8 = 6;
-    /// GOAWAY
-    pub const GOAWAY: u8 = 7;
-    /// WINDOW_UPDATE
-    pub const WINDOW_UPDATE: u8 = 8;
-}
-
-/// Error codes (RFC 9113 7).
-pub mod code {
-    /// NO_ERROR
-    pub const NO_ERROR: u32 = 0;
-    /// INTERNAL_ERROR
-    pub const INTERNAL_ERROR: u32 = 2;
-    /// REFUSED_STREAM
-    pub const REFUSED_STREAM: u32 = 7;
-    /// CANCEL
-    pub const CANCEL: u32 = 8;
-}
 
 /// SETTINGS_MAX_CONCURRENT_STREAMS
 pub const MAX_CONCURRENT_STREAMS: u16 = 3;
 /// SETTINGS_INITIAL_WINDOW_SIZE
 pub const INITIAL_WINDOW_SIZE: u16 = 4;
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const ACK: u8 = 1;
 
 /// A running origin.
 pub struct H2Origin {

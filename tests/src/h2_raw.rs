@@ -28,6 +28,7 @@ pub mod code {
     #![expect(missing_docs, reason = "RFC 9113 7")]
     pub const NO_ERROR: u32 = 0;
     pub const PROTOCOL_ERROR: u32 = 1;
+    pub const INTERNAL_ERROR: u32 = 2;
     pub const FLOW_CONTROL_ERROR: u32 = 3;
     pub const FRAME_SIZE_ERROR: u32 = 6;
     pub const REFUSED_STREAM: u32 = 7;
