@@ -314,8 +314,13 @@ struct GivesUp<'a> {
 
 impl Drop for GivesUp<'_> {
     fn drop(&mut self) {
-        self.waiter.take();
         self.pool.waiting.set(self.pool.waiting.get() - 1);
+        if self.waiter.take().is_some() {
+            // They give up in the order in which they came: it is near the front.
+            let mut waiters = self.pool.waiters.borrow_mut();
+            let place = waiters.iter().position(|waiter| Rc::ptr_eq(waiter, &self.waiter));
+            place.map(|place| waiters.remove(place));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use coregate_tests::{Gateway, Load, Origin, PATIENCE, Service, eventually, get, service};
+use coregate_tests::{Client, Gateway, Load, Origin, PATIENCE, Service, eventually, get, service};
 
 /// Requests that may see a dead node before traffic has marked it, on each of the two shards.
 const A_FEW: usize = 5;
@@ -240,4 +240,27 @@ fn an_idle_connection_gives_way_to_another_shard_that_may_not_open_one() {
     for turn in 0..6 {
         clients[turn % 2].get("/").expect(200, "a");
     }
+}
+
+#[test]
+fn requests_beyond_those_that_may_wait_for_a_connection_are_refused_at_once() {
+    /// `POOL_WAITERS_MAX` of the gateway.
+    const WAITING: usize = 1024;
+    const BEYOND: usize = 3;
+    let origin = Origin::that(|x| x.stall());
+    let site = service("site")
+        .route("/")
+        .node(&origin)
+        .with("pool.max_connections_per_node = 1")
+        .with("timeouts.connect = \"60s\"");
+    let gateway = Gateway::with(site).server("shards = 1").start();
+    let mut clients: Vec<Client> = (0..1 + WAITING + BEYOND).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send(get("/").bytes());
+    }
+    let refused = || gateway.metric("coregate_endings_total", &["cause=\"no_node\""]);
+    eventually("some are refused", PATIENCE, || refused() > BEYOND as f64 - 0.5);
+    assert!(refused() < BEYOND as f64 + 0.5, "{} are refused", refused());
+    drop(clients);
+    origin.release();
 }
