@@ -37,10 +37,7 @@ pub async fn serve(
     first: Option<Chunk>,
     deadline: Instant,
 ) {
-    let mut inbox = Inbox::default();
-    if let Some(first) = first {
-        inbox.add(first);
-    }
+    let mut inbox = Inbox::from(first);
     let started = shard.net.now();
     let Some(service) = target(&shard, &stream, listener, &mut inbox, deadline).await else {
         return stream.reset_on_close();

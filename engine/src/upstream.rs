@@ -160,9 +160,8 @@ async fn dial(
             other => other.to_string(),
         })
     })?;
-    if spoken == Spoken::Http2 && !stream.negotiated(|it| it.alpn_protocol() == Some(b"h2")) {
-        return Err(Undialled::Tls("it does not choose HTTP/2 by ALPN (http2 = true)".to_owned()));
-    }
+    let agreed = stream.negotiated(|it| spoken.check(it.alpn_protocol()));
+    agreed.map_err(|why| Undialled::Tls(format!("{why} (http2 = true)")))?;
     Ok(Stream::Tls(Box::new(stream)))
 }
 

@@ -20,7 +20,8 @@ use super::cluster_limits::ClusterLimits;
 use super::flow::Flow;
 use super::flow::calendar::{Calendar, Moment};
 use super::flow::writer::Writer;
-use super::health_checks::{Checker, Connects, Subject};
+use super::health_checks::probe::{Approach, Security};
+use super::health_checks::{Checker, Subject};
 use super::listeners::OpenListener;
 use super::reload::{Held, Watch};
 use super::resolve::{self, Addresses};
@@ -360,16 +361,20 @@ fn subjects(gateway: &Gateway, addresses: &Addresses, tls: &TlsNodes) -> Vec<Sub
     let enabled = gateway.services.iter().filter(|service| service.enabled);
     enabled
         .map(|service| {
-            let nodes: Vec<_> = snapshot::resolved_nodes(service, addresses).collect();
-            let tls_of = |(address, node): &(SocketAddr, &Node)| {
-                Some((*address, tls.node(&service.name, &node.address)?))
+            let approach = |(address, node): (SocketAddr, &Node)| {
+                let security = match &service.tls {
+                    None => Security::Clear,
+                    Some(_) => {
+                        let known = tls.node(&service.name, &node.address);
+                        known.map_or(Security::Unusable, Security::Tls)
+                    }
+                };
+                (address, Approach { proxy_header: service.send_proxy_protocol, security })
             };
-            let tls = service.tls.as_ref().map(|_| nodes.iter().filter_map(tls_of).collect());
             Subject {
                 service: Arc::clone(&service.name),
                 check: service.health_check.clone(),
-                nodes: nodes.iter().map(|(address, _)| *address).collect(),
-                connects: Connects { proxy_header: service.send_proxy_protocol, tls },
+                nodes: snapshot::resolved_nodes(service, addresses).map(approach).collect(),
             }
         })
         .collect()

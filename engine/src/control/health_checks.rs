@@ -15,15 +15,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coregate_config::checked::{HealthCheck, HealthCheckKind, ProxyVersion};
+use coregate_config::checked::{HealthCheck, HealthCheckKind};
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{info, warn};
 
 use super::Event;
 use crate::health::{NodeHealth, ServiceHealth};
 use crate::message::NodesChanged;
-use crate::tls::nodes::NodeTls;
-use probe::{Approach, Security};
+use probe::Approach;
 
 /// Checks under way at a time; more wait for their turn.
 const CHECKS_MAX: usize = 256;
@@ -35,8 +34,8 @@ const PASSIVE_CAUSE: &str = "traffic could not reach it";
 /// The health of all services' nodes.
 pub struct Checker {
     services: BTreeMap<Arc<str>, ServiceHealth>,
-    /// Of each of them.
-    connects: BTreeMap<Arc<str>, Connects>,
+    /// How their nodes are connected to.
+    approaches: HashMap<Arc<str>, HashMap<SocketAddr, Approach>>,
     permits: Arc<Semaphore>,
     results: mpsc::Sender<Event>,
     /// When [`Checker::start_due`] is to be called next.
@@ -60,53 +59,32 @@ pub struct Subject {
     pub service: Arc<str>,
     /// Its check; `None` = by traffic only.
     pub check: Option<HealthCheck>,
-    /// Its enabled nodes.
-    pub nodes: Vec<SocketAddr>,
-    /// How they are connected to.
-    pub connects: Connects,
-}
-
-/// How a service's nodes are connected to, by traffic and checks alike.
-#[derive(Debug, Default)]
-pub struct Connects {
-    /// With a PROXY header.
-    pub proxy_header: Option<ProxyVersion>,
-    /// Over TLS, with what is known of these nodes.
-    pub tls: Option<HashMap<SocketAddr, NodeTls>>,
-}
-
-impl Connects {
-    fn approach(&self, node: SocketAddr) -> Approach {
-        let security = match self.tls.as_ref().map(|tls| tls.get(&node)) {
-            None => Security::Clear,
-            Some(Some(tls)) => Security::Tls(tls.clone()),
-            Some(None) => Security::Unusable,
-        };
-        Approach { proxy_header: self.proxy_header, security }
-    }
+    /// Its enabled nodes, and how they are connected to.
+    pub nodes: Vec<(SocketAddr, Approach)>,
 }
 
 impl Checker {
     /// No services yet. Results are sent to `results`, to be handed back to [`Checker::on_result`].
     pub fn new(results: mpsc::Sender<Event>, seed: u64) -> Self {
         let permits = Arc::new(Semaphore::new(CHECKS_MAX));
-        Self { services: BTreeMap::new(), connects: BTreeMap::new(), permits, results, next_due: None, seed }
+        Self { services: BTreeMap::new(), approaches: HashMap::new(), permits, results, next_due: None, seed }
     }
 
     /// Exactly these services from now on.
     pub fn reconfigure(&mut self, subjects: Vec<Subject>, now: Instant) {
         let mut before = std::mem::take(&mut self.services);
-        self.connects.clear();
-        for Subject { service, check, nodes, connects } in subjects {
-            self.connects.insert(service.clone(), connects);
+        self.approaches.clear();
+        for Subject { service, check, nodes } in subjects {
+            let addresses: Vec<SocketAddr> = nodes.iter().map(|(address, _)| *address).collect();
+            self.approaches.insert(service.clone(), nodes.into_iter().collect());
             let health = match before.remove(&service) {
                 Some(mut health) => {
-                    health.reconfigure(check, &nodes, now);
+                    health.reconfigure(check, &addresses, now);
                     health
                 }
                 None => {
                     self.seed = self.seed.wrapping_add(1);
-                    ServiceHealth::new(check, &nodes, self.seed, now)
+                    ServiceHealth::new(check, &addresses, self.seed, now)
                 }
             };
             self.services.insert(service, health);
@@ -125,7 +103,7 @@ impl Checker {
             let due = health.due(now);
             let (kind, timeout) = health.check();
             for node in due {
-                let approach = self.connects[service].approach(node);
+                let approach = self.approaches[service][&node].clone();
                 let check =
                     Check { service: Arc::clone(service), node, kind: kind.clone(), approach, timeout };
                 tokio::spawn(run(check, Arc::clone(&self.permits), self.results.clone()));

@@ -307,6 +307,19 @@ impl Client {
     }
 }
 
+impl Spoken {
+    /// Whether it may be spoken after a handshake in which `agreed` was agreed on by ALPN.
+    ///
+    /// # Errors
+    /// It may not; why, in words.
+    pub fn check(self, agreed: Option<&[u8]>) -> Result<(), &'static str> {
+        if self == Self::Http2 && agreed != Some(b"h2") {
+            return Err("it does not choose HTTP/2 by ALPN");
+        }
+        Ok(())
+    }
+}
+
 impl NodeTls {
     /// For a handshake.
     pub fn config(&self, spoken: Spoken) -> Arc<ClientConfig> {

@@ -15,6 +15,7 @@ use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::{Method, Request, Uri, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::probe;
 use crate::health::grpc::{Answer, PATH, question};
 
 /// SETTINGS_MAX_HEADER_LIST_SIZE.
@@ -65,7 +66,7 @@ fn request(scheme: &str, authority: &str, timeout: Duration) -> Result<Request<(
         .header(TE, "trailers")
         .header(CONTENT_TYPE, "application/grpc")
         .header("grpc-timeout", format!("{}m", timeout.as_millis().clamp(1, TIMEOUT_MS_MAX)))
-        .header(USER_AGENT, format!("coregate-health/{}", crate::metrics::VERSION))
+        .header(USER_AGENT, probe::USER_AGENT)
         .body(())
 }
 

@@ -18,6 +18,8 @@ use tokio_rustls::client::TlsStream;
 use crate::proxy_protocol;
 use crate::tls::nodes::{self, NodeTls, Spoken};
 
+/// What checks call themselves.
+pub const USER_AGENT: &str = concat!("coregate-health/", env!("CARGO_PKG_VERSION"));
 /// Longest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most fields in it.
@@ -84,9 +86,7 @@ async fn handshake(stream: TcpStream, tls: &NodeTls, spoken: Spoken) -> Result<T
         let why = cause.map_or_else(|| error.to_string(), |cause| nodes::explain(cause, &tls.name));
         format!("TLS: {why}")
     })?;
-    if spoken == Spoken::Http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        return Err("TLS: it does not choose HTTP/2 by ALPN".to_owned());
-    }
+    spoken.check(stream.get_ref().1.alpn_protocol()).map_err(|why| format!("TLS: {why}"))?;
     Ok(stream)
 }
 
@@ -119,11 +119,10 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<()
 }
 
 fn request(path: &str, host: Option<&str>, node: SocketAddr) -> String {
-    let version = crate::metrics::VERSION;
     let node = node.to_string();
     let host = host.unwrap_or(&node);
     format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: coregate-health/{version}\r\nAccept: */*\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\n\
          Connection: close\r\n\r\n"
     )
 }

@@ -122,8 +122,7 @@ impl Rig {
         let subject = Subject {
             service: "a".into(),
             check: Some(check),
-            nodes: nodes.to_vec(),
-            connects: Connects::default(),
+            nodes: nodes.iter().map(|&node| (node, IN_CLEAR)).collect(),
         };
         self.checker.reconfigure(vec![subject], clock::read());
     }
