@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use crate::origin::Origin;
+use crate::ports::Port;
 
 /// A service, under construction.
 #[derive(Debug, Clone)]
@@ -28,6 +29,11 @@ pub fn service(name: &str) -> Service {
 /// A route with that path prefix.
 pub fn route(path_prefix: &str) -> Route {
     Route { pairs: vec![format!("path_prefix = {path_prefix:?}")] }
+}
+
+/// The text of a tcp listener named `tcp` with those keys, for example `service = "a"`.
+pub fn tcp_listener(port: &Port, keys: &str) -> String {
+    format!("[[listeners]]\nname = \"tcp\"\naddress = \"{}\"\nprotocol = \"tcp\"\n{keys}\n", port.address())
 }
 
 impl From<&str> for Route {

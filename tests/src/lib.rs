@@ -32,7 +32,7 @@ pub mod wire;
 
 pub use certs::{Authority, Pair};
 pub use client::Client;
-pub use config::{Service, route, service};
+pub use config::{Service, route, service, tcp_listener};
 pub use exchange::Exchange;
 pub use gateway::{Finished, Gateway};
 pub use h2::H2;

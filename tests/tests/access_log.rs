@@ -9,7 +9,7 @@ use std::process::Command;
 use coregate_tests::gateway::Builder;
 use coregate_tests::ports::Port;
 use coregate_tests::{
-    Client, Gateway, Load, Origin, PATIENCE, eventually, get, post, request, service, wait,
+    Client, Gateway, Load, Origin, PATIENCE, eventually, get, post, request, service, tcp_listener, wait,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -228,10 +228,7 @@ fn a_request_that_was_sent_again_says_so() {
 #[test]
 fn a_tcp_session_has_a_line() {
     let (port, origin, log) = (Port::free(), Origin::named("a"), Log::new());
-    let listener = format!(
-        "[[listeners]]\nname = \"cache\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"cache\"",
-        port.address()
-    );
+    let listener = tcp_listener(&port, "service = \"cache\"");
     let before = Gateway::with(service("cache").node(&origin)).text(&listener);
     let _gateway = logging(before, &log.path()).start();
     let mut client = Client::connect(port.address());

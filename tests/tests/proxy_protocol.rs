@@ -8,7 +8,7 @@ use coregate_tests::certs::{Authority, certificates};
 use coregate_tests::gateway::Builder;
 use coregate_tests::nginx::Nginx;
 use coregate_tests::ports::Port;
-use coregate_tests::{Client, Gateway, Origin, PATIENCE, eventually, get, service};
+use coregate_tests::{Client, Gateway, Origin, PATIENCE, eventually, get, service, tcp_listener};
 
 const V1: &str = "PROXY TCP4 203.0.113.7 198.51.100.1 4711 443\r\n";
 
@@ -28,10 +28,6 @@ fn behind_a_proxy(origin: &Origin) -> Builder {
     let site = service("site").route("/").node(origin).with("access.deny = [\"192.0.2.0/24\"]");
     let gateway = Gateway::with(site).server("trusted_proxies = [\"127.0.0.1\"]");
     gateway.listener("proxy_protocol = true").listener("header_timeout = \"300ms\"")
-}
-
-fn tcp_listener(port: &Port, keys: &str) -> String {
-    format!("[[listeners]]\nname = \"tcp\"\naddress = \"{}\"\nprotocol = \"tcp\"\n{keys}\n", port.address())
 }
 
 /// Takes one connection, reads so many bytes, and answers `ok`.

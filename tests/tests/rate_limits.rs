@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use coregate_tests::ports::Port;
 use coregate_tests::wait::now;
-use coregate_tests::{Client, Gateway, Origin, PATIENCE, eventually, service};
+use coregate_tests::{Client, Gateway, Origin, PATIENCE, eventually, service, tcp_listener};
 
 fn from(last: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, last).into()
@@ -121,10 +121,7 @@ fn a_tcp_service_takes_as_many_connections_as_its_rate_allows() {
     let origin = Origin::named("a");
     let port = Port::free();
     let cache = service("cache").node(&origin).with("limits = { requests_per_second = 0.01, burst = 2 }");
-    let listener = format!(
-        "[[listeners]]\nname = \"cache\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"cache\"",
-        port.address()
-    );
+    let listener = tcp_listener(&port, "service = \"cache\"");
     let gateway = Gateway::with(cache).text(&listener).start();
     let address = port.address();
     for _ in 0..2 {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use coregate_tests::ports::Port;
-use coregate_tests::{Client, Gateway, PATIENCE, eventually, service};
+use coregate_tests::{Client, Gateway, PATIENCE, eventually, service, tcp_listener};
 use tempfile::TempDir;
 
 /// `openssl s_server` with a certificate of that name.
@@ -52,12 +52,12 @@ fn subject(address: SocketAddr, arguments: &[&str]) -> Option<String> {
 }
 
 fn listener(port: &Port, fallback: &str) -> String {
-    format!(
-        "[[listeners]]\nname = \"tls\"\naddress = \"{}\"\nprotocol = \"tcp\"\nheader_timeout = \"500ms\"\n{fallback}\n\
+    let keys = format!(
+        "header_timeout = \"500ms\"\n{fallback}\n\
          [[listeners.sni_routes]]\nhosts = [\"a.example.com\"]\nservice = \"a\"\n\
-         [[listeners.sni_routes]]\nhosts = [\"*.example.com\"]\nservice = \"b\"\n",
-        port.address()
-    )
+         [[listeners.sni_routes]]\nhosts = [\"*.example.com\"]\nservice = \"b\""
+    );
+    tcp_listener(port, &keys)
 }
 
 #[test]

@@ -5,17 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use coregate_tests::certs::{Authority, certificates, s_client};
 use coregate_tests::gateway::Builder;
 use coregate_tests::ports::Port;
-use coregate_tests::{Client, Gateway, Origin, PATIENCE, eventually, service};
+use coregate_tests::{Client, Gateway, Origin, PATIENCE, eventually, service, tcp_listener};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A gateway with a TCP listener before that service.
 fn before(port: &Port, keys: &[&str], origin: &Origin) -> Builder {
     let cache = keys.iter().fold(service("cache").node(origin), |cache, line| cache.with(line));
-    let listener = format!(
-        "[[listeners]]\nname = \"cache\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"cache\"",
-        port.address()
-    );
+    let listener = tcp_listener(port, "service = \"cache\"");
     Gateway::with(cache).text(&listener)
 }
 
@@ -114,11 +111,8 @@ fn a_silent_connection_is_closed() {
 fn tls_may_end_at_a_tcp_listener_with_a_certificate_for_each_name() {
     let (authority, origin, port) = (Authority::new(), Origin::named("a"), Port::free());
     let pairs = [authority.sign("one", &["one.test"]), authority.sign("two", &["two.test"])];
-    let listener = format!(
-        "[[listeners]]\nname = \"cache\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"cache\"\n{}",
-        port.address(),
-        certificates(&[&pairs[0], &pairs[1]])
-    );
+    let listener =
+        tcp_listener(&port, &format!("service = \"cache\"\n{}", certificates(&[&pairs[0], &pairs[1]])));
     let gateway = Gateway::with(service("cache").node(&origin)).text(&listener).start();
     for name in ["one.test", "two.test"] {
         authority.curl(name, port.address(), "/", &["--http1.1"]).expect(200, "a");
@@ -141,10 +135,7 @@ fn tls_may_end_at_a_tcp_listener_with_a_certificate_for_each_name() {
 fn a_listener_comes_and_goes_with_its_service_and_open_connections_stay() {
     let (port, origin) = (Port::free(), Origin::named("a"));
     let without = || Gateway::with(service("site").route("/").node(&origin));
-    let listener = format!(
-        "[[listeners]]\nname = \"cache\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"cache\"",
-        port.address()
-    );
+    let listener = tcp_listener(&port, "service = \"cache\"");
     let gateway = without().start();
     gateway.reload(&without().and(service("cache").node(&origin)).text(&listener));
     let mut open = None;

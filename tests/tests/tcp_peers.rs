@@ -4,14 +4,11 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use coregate_tests::ports::Port;
-use coregate_tests::{Gateway, PATIENCE, Redis, eventually, service};
+use coregate_tests::{Gateway, PATIENCE, Redis, eventually, service, tcp_listener};
 use tempfile::TempDir;
 
 fn before(node: SocketAddr, port: &Port) -> Gateway {
-    let listener = format!(
-        "[[listeners]]\nname = \"db\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"db\"",
-        port.address()
-    );
+    let listener = tcp_listener(port, "service = \"db\"");
     Gateway::with(service("db").node_at(node).checked("tcp")).text(&listener).start()
 }
 

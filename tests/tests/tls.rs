@@ -4,7 +4,7 @@ use coregate_tests::certs::{Authority, Pair, certificates, s_client};
 use coregate_tests::gateway::Builder;
 use coregate_tests::h2_raw::{PREFACE, frame, kind};
 use coregate_tests::ports::Port;
-use coregate_tests::{Gateway, Origin, PATIENCE, eventually};
+use coregate_tests::{Gateway, Origin, PATIENCE, eventually, tcp_listener};
 
 /// A gateway that listens for TLS, too.
 fn https(origin: &Origin, port: &Port, pairs: &[&Pair], keys: &str) -> Builder {
@@ -245,11 +245,7 @@ fn bodies_of_any_size_go_both_ways() {
 fn a_tcp_service_gets_the_clear_bytes() {
     let (authority, origin, port) = (Authority::new(), Origin::named("a"), Port::free());
     let pair = authority.sign("one", &["one.test"]);
-    let listener = format!(
-        "[[listeners]]\nname = \"tls-tcp\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"site\"\n{}",
-        port.address(),
-        certificates(&[&pair])
-    );
+    let listener = tcp_listener(&port, &format!("service = \"site\"\n{}", certificates(&[&pair])));
     let _gateway = Gateway::before(&origin).text(&listener).start();
     authority.curl("one.test", port.address(), "/", &["--http1.1"]).expect(200, "a");
     assert_eq!(origin.last().field("via"), None, "nobody read it on the way");

@@ -4,7 +4,7 @@ use coregate_tests::certs::{Authority, Pair};
 use coregate_tests::nginx::{Nginx, certificate};
 use coregate_tests::peers::{Peer, python};
 use coregate_tests::ports::Port;
-use coregate_tests::{Client, Gateway, Origin, PATIENCE, Service, eventually, service};
+use coregate_tests::{Client, Gateway, Origin, PATIENCE, Service, eventually, service, tcp_listener};
 
 fn checked(authority: &Authority, kind: &str, port: &Port) -> Service {
     let site = service("site").route("/").with("tls = true");
@@ -124,10 +124,7 @@ fn checks_of_nodes_that_want_a_proxy_header_send_one() {
         let nginx = Nginx::http(&server, &port);
         let site = service("bytes").with(&format!("send_proxy_protocol = \"{version}\""));
         let entry = Port::free();
-        let listener = format!(
-            "[[listeners]]\nname = \"bytes\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"bytes\"",
-            entry.address()
-        );
+        let listener = tcp_listener(&entry, "service = \"bytes\"");
         let gateway = Gateway::with(check(site, "http", &port)).text(&listener).start();
         let asked = "GET / HTTP/1.1 coregate-health/";
         eventually("nginx was asked", PATIENCE, || nginx.file("told").matches(asked).count() >= 3);

@@ -7,7 +7,9 @@ use coregate_tests::certs::Authority;
 use coregate_tests::nginx::Nginx;
 use coregate_tests::peers::Running;
 use coregate_tests::ports::Port;
-use coregate_tests::{Client, Gateway, MIB, Origin, PATIENCE, Service, eventually, get, service};
+use coregate_tests::{
+    Client, Gateway, MIB, Origin, PATIENCE, Service, eventually, get, service, tcp_listener,
+};
 
 fn trusting(authority: &Authority, node: SocketAddr) -> Service {
     let ca = format!("upstream_tls.ca = {:?}", authority.certificate());
@@ -16,10 +18,7 @@ fn trusting(authority: &Authority, node: SocketAddr) -> Service {
 
 /// A gateway with a TCP listener before that service.
 fn tcp(site: Service, port: &Port) -> Gateway {
-    let listener = format!(
-        "[[listeners]]\nname = \"tcp\"\naddress = \"{}\"\nprotocol = \"tcp\"\nservice = \"site\"",
-        port.address()
-    );
+    let listener = tcp_listener(port, "service = \"site\"");
     Gateway::with(site).text(&listener).start()
 }
 
