@@ -1,0 +1,24 @@
+//! The admin process of coregate: it owns the configuration and publishes it to engines.
+//!
+//! ```text
+//! dashboard, API clients, import ──> api ──> store (check, revision, transaction) ──> publish ──> engines
+//!                                     ^                                                  │
+//!                                     └──────────── live (reports of engines) <──────────┘
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `model.rs` | items, changes, revisions: what all parts speak of |
+//! | `store/` | the database (MySQL or SQLite), migrations, revisions; the one place where anything changes |
+//! | `auth/` | passwords, sessions, tokens, roles, lock-out |
+//! | `api/` | `/api/v1`: handlers, errors, the OpenAPI document |
+//! | `publish/` | `/engine/v1`: snapshots for engines, their reports |
+//! | `live/` | what engines report: instances, nodes, flow; figures from Redis |
+//! | `explain/` | what would become of a request under a configuration, and how two of them differ |
+//! | `import/` | gogate databases, TOML files; export |
+//! | `server.rs`, `web.rs` | sockets, TLS, headers; the dashboard's files |
+//!
+//! Nothing here is on the path of a request that a gateway serves: engines go on with what they have when this process is
+//! down.
+
+pub mod model;

@@ -1,0 +1,5 @@
+//! The `coregate-admin` command.
+
+fn main() {
+    eprintln!("coregate-admin: not built yet");
+}
