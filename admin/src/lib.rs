@@ -16,9 +16,18 @@
 //! | `live/` | what engines report: instances, nodes, flow; figures from Redis |
 //! | `explain/` | what would become of a request under a configuration, and how two of them differ |
 //! | `import/` | gogate databases, TOML files; export |
-//! | `server.rs`, `web.rs` | sockets, TLS, headers; the dashboard's files |
+//! | `app.rs`, `settings.rs`, `serve.rs` | what handlers share; flags; start and end |
+//! | `server.rs`, `tls.rs`, `web.rs` | sockets, TLS; the dashboard's files |
 //!
 //! Nothing here is on the path of a request that a gateway serves: engines go on with what they have when this process is
 //! down.
 
+pub mod api;
+pub mod app;
+pub mod auth;
 pub mod model;
+pub mod serve;
+pub mod server;
+pub mod settings;
+pub mod tls;
+pub mod web;

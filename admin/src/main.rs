@@ -1,5 +1,119 @@
-//! The `coregate-admin` command.
+//! The `coregate-admin` command: flags, logging, start.
+//!
+//! | command | does |
+//! |---|---|
+//! | `coregate-admin [serve]` | serves the dashboard, the API and the engines until SIGTERM or SIGINT |
+//!
+//! Exit codes: 0 done, 1 not fit to start, 2 wrong flags, 130 or 143 ended at once by a second SIGINT or SIGTERM. The log
+//! goes to standard error.
 
-fn main() {
-    eprintln!("coregate-admin: not built yet");
+use std::future::Future;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::sync::LazyLock;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use coregate::metrics::{COMMIT, VERSION};
+use coregate_admin::serve;
+use coregate_admin::settings::{ServeFlags, Settings, StoreFlags};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(why) = start_log(&cli.log) {
+        return fail(why);
+    }
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => match Settings::new(&cli.store, &cli.serve) {
+            Ok(settings) => run(serve::run(settings)),
+            Err(problems) => {
+                problems.iter().for_each(|why| eprintln!("coregate-admin: {why}"));
+                ExitCode::from(2)
+            }
+        },
+    }
+}
+
+/// The admin process of coregate: dashboard, REST API, configuration store, publishing to engines.
+#[derive(Debug, Parser)]
+#[command(name = "coregate-admin", version = version())]
+struct Cli {
+    #[command(flatten)]
+    store: StoreFlags,
+    #[command(flatten)]
+    serve: ServeFlags,
+    #[command(flatten)]
+    log: LogFlags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the dashboard, the API and the engines (what is done without a command)
+    Serve,
+}
+
+#[derive(Debug, Args)]
+struct LogFlags {
+    /// What to log: error, warn, info, debug, trace, or directives as in RUST_LOG [default: RUST_LOG, else info]
+    #[arg(long, value_name = "FILTER", global = true, env = "COREGATE_ADMIN_LOG_LEVEL")]
+    log_level: Option<String>,
+    /// How to log
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        global = true,
+        env = "COREGATE_ADMIN_LOG_FORMAT",
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+fn version() -> &'static str {
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| COMMIT.map_or_else(|| VERSION.to_owned(), |commit| format!("{VERSION} ({commit})")));
+    &TEXT
+}
+
+/// What the clients of Redis and MySQL say, the admin says better; rustls would say a line for each odd client.
+const LOG_DEFAULT: &str = "info,fred=off,mysql_async=off,rustls=error";
+
+fn start_log(flags: &LogFlags) -> Result<(), String> {
+    let given = flags.log_level.clone().or_else(|| std::env::var(EnvFilter::DEFAULT_ENV).ok());
+    let text = given.filter(|text| !text.is_empty()).unwrap_or_else(|| LOG_DEFAULT.to_owned());
+    let filter = EnvFilter::try_new(&text).map_err(|error| {
+        format!("log filter \"{text}\": {error}; right would be \"debug\" or \"info,coregate_admin=debug\"")
+    })?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match flags.log_format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+/// Runs a command to its end.
+fn run(command: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(format!("the runtime could not be started: {error}")),
+    };
+    let code = runtime.block_on(command).unwrap_or_else(fail);
+    // Passwords that are being hashed and the like are not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+fn fail(why: impl std::fmt::Display) -> ExitCode {
+    eprintln!("coregate-admin: {why}");
+    ExitCode::FAILURE
 }

@@ -1,0 +1,51 @@
+//! What all handlers share.
+
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::settings::Settings;
+
+/// The state of the process, for handlers; a clone is a reference.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// See [`App`].
+pub struct Inner {
+    /// Flags.
+    pub settings: Settings,
+    /// Turns true when the process is to end: long polls and streams finish then.
+    pub stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Puts it together.
+    pub fn new(settings: Settings, stopping: watch::Receiver<bool>) -> Self {
+        Self(Arc::new(Inner { settings, stopping }))
+    }
+
+    /// Waits until the process is to end.
+    pub async fn stopped(&self) {
+        // An error is a sender that is gone: the process ends.
+        let _ = self.stopping.clone().wait_for(|stopping| *stopping).await;
+    }
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// Who is at the other end of a request, as the server found out; an extension of every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Client {
+    /// The client's address; behind a trusted proxy, what it says.
+    pub address: IpAddr,
+    /// The client's browser speaks TLS, with us or with a trusted proxy.
+    pub tls: bool,
+}
