@@ -4,6 +4,7 @@
 //! [`Problems`]. Every function here computes all parts of its value, complaining about each, and only then gives up
 //! with `?`: so no error hides another. One file a part of the schema; what is shared stands in [`values`].
 
+mod certificate;
 mod headers;
 mod health;
 mod listener;
@@ -31,16 +32,32 @@ use crate::report::Problems;
 
 /// Where the file names in a configuration lead.
 #[derive(Debug, Clone, Copy)]
-pub struct Files<'a> {
-    /// The folder of the configuration file, whose neighbours are looked for; `None` for a text without a file, such
-    /// as what the admin sends: its paths are taken as they are and nothing is looked for.
-    pub folder: Option<&'a Path>,
+pub enum Files<'a> {
+    /// A configuration file's folder, whose neighbours are looked for.
+    Folder(&'a Path),
+    /// What the admin has sent, together with the settings of a process: paths are taken as they are and nothing is
+    /// looked for.
+    Merged,
+    /// A text by itself: the same, and the settings of the process that it may be for are not known.
+    Unknown,
 }
 
 impl Files<'_> {
+    /// Whether the settings of the process are known.
+    fn is_whole(&self) -> bool {
+        !matches!(self, Self::Unknown)
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(folder) => Some(folder),
+            Self::Merged | Self::Unknown => None,
+        }
+    }
+
     /// A path as the process will use it.
     fn locate(&self, written: &str) -> PathBuf {
-        self.folder.map_or_else(|| PathBuf::from(written), |folder| folder.join(written))
+        self.folder().map_or_else(|| PathBuf::from(written), |folder| folder.join(written))
     }
 
     /// A file's path as the process will use it; complains if it makes no sense, or if it is needed at once and cannot be
@@ -55,7 +72,7 @@ impl Files<'_> {
 
     /// Complains if a file that the process needs cannot be opened.
     fn must_open(&self, written: &str, at: &At, problems: &mut Problems) {
-        if self.folder.is_some() && !written.is_empty() {
+        if self.folder().is_some() && !written.is_empty() {
             let path = self.locate(written);
             if let Err(error) = std::fs::File::open(&path) {
                 problems.add(at, format!("cannot open {}: {error}", path.display()));
@@ -70,12 +87,14 @@ pub fn gateway(raw: &raw::Gateway, files: Files, problems: &mut Problems) -> Opt
     let server = server::server(&raw.server, files, &root.key("server"), problems);
     let stats = server::stats(&raw.stats, &root.key("stats"), problems);
     let control = server::control(&raw.control, files, &root.key("control"), problems);
-    let listeners = listener::listeners(raw, files, &root.key("listeners"), problems);
+    let certificates = certificate::certificates(&raw.certificates, &root.key("certificates"), problems);
+    let named = certificate::by_name(&raw.certificates, certificates.as_deref());
+    let listeners = listener::listeners(raw, &named, files, &root.key("listeners"), problems);
     let services = service::services(raw, files, &root.key("services"), problems);
     let tenants = tenant::tenants(&raw.tenants, &root.key("tenants"), problems);
     match raw.control.source {
         raw::ControlSource::Admin => nothing_from_elsewhere(raw, &root, problems),
-        raw::ControlSource::File if files.folder.is_some() => {
+        raw::ControlSource::File if files.is_whole() => {
             cluster_limits_need_redis(raw, &root, problems);
             proxy_headers_need_trusted_peers(raw, &root, problems);
         }
@@ -86,15 +105,17 @@ pub fn gateway(raw: &raw::Gateway, files: Files, problems: &mut Problems) -> Opt
         stats: stats?,
         control: control?,
         listeners: listeners?,
+        certificates: certificates?.into_iter().collect::<Option<_>>()?,
         services: services?,
         tenants: tenants?,
     })
 }
 
-/// With an admin, a listener, service or tenant in the file would silently do nothing.
+/// With an admin, a listener, certificate, service or tenant in the file would silently do nothing.
 fn nothing_from_elsewhere(raw: &raw::Gateway, root: &At, problems: &mut Problems) {
     let parts = [
         ("listeners", raw.listeners.len()),
+        ("certificates", raw.certificates.len()),
         ("services", raw.services.len()),
         ("tenants", raw.tenants.len()),
     ];
@@ -108,7 +129,7 @@ fn nothing_from_elsewhere(raw: &raw::Gateway, root: &At, problems: &mut Problems
     }
 }
 
-/// Only known of a process's own file: what an admin sends has no `[stats]`.
+/// Only known of a process: what an admin sends has no `[stats]`.
 fn cluster_limits_need_redis(raw: &raw::Gateway, root: &At, problems: &mut Problems) {
     let stats = root.key("stats");
     if raw.stats.redis_url.is_some() || problems.is_unread(&stats.key("redis_url")) {
@@ -124,7 +145,7 @@ fn cluster_limits_need_redis(raw: &raw::Gateway, root: &At, problems: &mut Probl
     }
 }
 
-/// Only known of a process's own file, too: what an admin sends has no `[server]`.
+/// Only known of a process, too: what an admin sends has no `[server]`.
 fn proxy_headers_need_trusted_peers(raw: &raw::Gateway, root: &At, problems: &mut Problems) {
     let server = root.key("server");
     if !raw.server.trusted_proxies.is_empty() || problems.is_unread(&server.key("trusted_proxies")) {

@@ -7,7 +7,8 @@
 mod listener;
 
 pub use listener::{
-    Certificate, ClientAuth, Hsts, Http2, Listener, ListenerProtocol, ListenerTls, SniRoute, TlsVersion,
+    Certificate, CertificateFiles, ClientAuth, Hsts, Http2, Listener, ListenerProtocol, ListenerTls,
+    NamedCertificate, SniRoute, TlsVersion,
 };
 
 use std::collections::BTreeSet;
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// A whole gateway: the process's own settings and the dynamic part (listeners, services, tenants).
+/// A whole gateway: the process's own settings and the dynamic part (listeners, certificates,
+/// services, tenants).
 #[derive(Debug, Clone)]
 pub struct Gateway {
     /// One process; a change needs a restart.
@@ -29,6 +31,8 @@ pub struct Gateway {
     pub control: Control,
     /// Sockets to listen on. Names and enabled addresses are unique.
     pub listeners: Vec<Listener>,
+    /// Certificates that listeners may name. Names are unique.
+    pub certificates: Vec<Arc<NamedCertificate>>,
     /// Upstream services. Names are unique; no two enabled routes are equal.
     pub services: Vec<Service>,
     /// Callers that present credentials. `app_id`s are unique.

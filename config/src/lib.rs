@@ -7,8 +7,9 @@
 //! ```
 //!
 //! [`load`], [`parse_toml`] and [`parse_json`] go it and report every error at once, each with its place, its key, what
-//! was given and what would be right. [`redacted_json`] goes back, without secrets. Nothing here needs a network or a
-//! clock; only [`load`] touches files.
+//! was given and what would be right. [`parse_dynamic_json`] and [`merge`] do so for what an admin process keeps and
+//! sends: the lists alone, by themselves or together with an engine's own settings. [`redacted_json`] goes back, without
+//! secrets. Nothing here needs a network or a clock; only [`load`] touches files.
 
 mod check;
 pub mod checked;
@@ -49,23 +50,54 @@ pub fn load(path: &Path) -> Result<Gateway, Report> {
         _ => Format::Toml,
     };
     let folder = path.parent().unwrap_or(Path::new(""));
-    parse(&text, &name, format, Files { folder: Some(folder) })
+    parse(&text, &name, format, Files::Folder(folder))
 }
 
 /// Reads a configuration written in TOML; `name` stands for the file in errors. Touches no files.
 pub fn parse_toml(text: &str, name: &str) -> Result<Gateway, Report> {
-    parse(text, name, Format::Toml, Files { folder: None })
+    parse(text, name, Format::Toml, Files::Unknown)
 }
 
 /// Reads a configuration written in JSON; `name` stands for the file in errors. Touches no files.
 pub fn parse_json(text: &str, name: &str) -> Result<Gateway, Report> {
-    parse(text, name, Format::Json, Files { folder: None })
+    parse(text, name, Format::Json, Files::Unknown)
+}
+
+/// Reads what an admin process keeps, in JSON: `listeners`, `certificates`, `services` and `tenants`, nothing else. The
+/// settings of the engines that it is for are not known here, so they are the defaults in what comes back, and what
+/// depends on them is not checked. Touches no files.
+pub fn parse_dynamic_json(text: &str, name: &str) -> Result<Gateway, Report> {
+    let whole = |dynamic: raw::Dynamic| dynamic.with(raw::Server::default(), raw::Stats::default());
+    parse_as(text, name, Format::Json, Files::Unknown, whole)
+}
+
+/// Reads what an admin process has sent, in JSON as [`parse_dynamic_json`] does, and puts it together with an engine's own
+/// `[server]`, `[stats]` and `[control]`. The whole is checked: addresses against `server.ops_address`, PROXY headers
+/// against `server.trusted_proxies`, cluster limits against `stats.redis_url`. Touches no files.
+pub fn merge(own: &Gateway, text: &str, name: &str) -> Result<Gateway, Report> {
+    let whole = |dynamic: raw::Dynamic| {
+        let stats = raw::Stats { redis_url: own.stats.redis_url.clone(), ..raw::Stats::default() };
+        dynamic.with(written::server(&own.server), stats)
+    };
+    let checked = parse_as(text, name, Format::Json, Files::Merged, whole)?;
+    let (server, stats, control) = (own.server.clone(), own.stats.clone(), own.control.clone());
+    Ok(Gateway { server, stats, control, ..checked })
 }
 
 fn parse(text: &str, name: &str, format: Format, files: Files) -> Result<Gateway, Report> {
+    parse_as(text, name, format, files, |gateway: raw::Gateway| gateway)
+}
+
+fn parse_as<T: Read>(
+    text: &str,
+    name: &str,
+    format: Format,
+    files: Files,
+    whole: impl FnOnce(T) -> raw::Gateway,
+) -> Result<Gateway, Report> {
     let tree = Tree::parse(text, format).map_err(|errors| Report::of_syntax(name, text, errors))?;
     let mut problems = Problems::default();
-    let raw = raw::Gateway::read(&tree.root, &At::root(), &mut problems);
+    let raw = whole(T::read(&tree.root, &At::root(), &mut problems));
     match check::gateway(&raw, files, &mut problems) {
         Some(gateway) if problems.is_empty() => Ok(gateway),
         _ => Err(problems.into_report(name, text, &tree)),

@@ -13,6 +13,12 @@ pub const LIST_LENGTH_MAX: usize = 1_000_000;
 pub const LISTENERS_MAX: usize = 1024;
 /// Most certificates of a listener.
 pub const CERTIFICATES_MAX: usize = 1000;
+/// Most certificates whose text stands in the configuration.
+pub const NAMED_CERTIFICATES_MAX: usize = 10_000;
+/// Longest chain in the configuration.
+pub const CHAIN_BYTES_MAX: usize = 256 << 10;
+/// Longest private key in the configuration.
+pub const KEY_BYTES_MAX: usize = 64 << 10;
 /// Most routes by SNI of a listener.
 pub const SNI_ROUTES_MAX: usize = 1000;
 /// Most services.
@@ -38,7 +44,7 @@ pub const CPU_MAX: i64 = 8191;
 /// Most CPUs that can be listed.
 pub const CPUS_MAX: usize = 1024;
 
-/// Longest name of a listener or a service, and longest `app_id`.
+/// Longest name of a listener, a certificate or a service, and longest `app_id`.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Longest description, for people.
 pub const DESCRIPTION_BYTES_MAX: usize = 4096;

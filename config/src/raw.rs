@@ -5,8 +5,10 @@
 //! page `REFERENCE.md`: what a key is, its unit and bounds. An `Option` is a key that may be left out and then has no
 //! value; 0 stands for "off" where that is said.
 
+mod certificate;
 mod listener;
 
+pub use certificate::NamedCertificate;
 pub use listener::{
     Certificate, ClientCertificates, Http2, Listener, ListenerTls, Protocol, SniRoute, TlsVersion,
 };
@@ -18,21 +20,45 @@ use crate::tree::Node;
 use crate::units::{Size, Time};
 
 table! {
-    /// `[server]`, `[stats]` and `[control]` belong to one process and need a restart; `listeners`,
+    /// `[server]`, `[stats]` and `[control]` belong to one process and need a restart; `listeners`, `certificates`,
     /// `services` and `tenants` are applied live, without dropping a connection.
     Gateway {
         /// The process.
         server: Server = Server::default(),
         /// Flow statistics.
         stats: Stats = Stats::default(),
-        /// Where listeners, services and tenants come from.
+        /// Where listeners, certificates, services and tenants come from.
         control: Control = Control::default(),
         /// Sockets to listen on; names and enabled addresses are unique. At most 1024.
         listeners: Vec<Listener> = Vec::new(),
+        /// Certificates whose text stands in the configuration, for listeners to name; names are unique. At most 10,000.
+        certificates: Vec<NamedCertificate> = Vec::new(),
         /// Upstream services; names are unique, and so are enabled routes. At most 100,000.
         services: Vec<Service> = Vec::new(),
         /// Callers that present credentials; `app_id`s are unique. At most 1,000,000.
         tenants: Vec<Tenant> = Vec::new(),
+    }
+}
+
+table! {
+    /// What an admin process sends: the part of a [`Gateway`] that is applied live.
+    Dynamic {
+        /// As in a file.
+        listeners: Vec<Listener> = Vec::new(),
+        /// As in a file.
+        certificates: Vec<NamedCertificate> = Vec::new(),
+        /// As in a file.
+        services: Vec<Service> = Vec::new(),
+        /// As in a file.
+        tenants: Vec<Tenant> = Vec::new(),
+    }
+}
+
+impl Dynamic {
+    /// The whole, with a process's own settings.
+    pub fn with(self, server: Server, stats: Stats) -> Gateway {
+        let Self { listeners, certificates, services, tenants } = self;
+        Gateway { server, stats, control: Control::default(), listeners, certificates, services, tenants }
     }
 }
 
@@ -105,7 +131,7 @@ table! {
 }
 
 table! {
-    /// Where listeners, services and tenants come from. A change needs a restart.
+    /// Where listeners, certificates, services and tenants come from. A change needs a restart.
     Control {
         /// Where from.
         source: ControlSource = ControlSource::File,

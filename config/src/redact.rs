@@ -17,6 +17,8 @@ pub fn given_value(path: &Path, node: &Node) -> Option<Cow<'static, str>> {
     let section = keys.next();
     match (section, path.last_key()) {
         (Some("tenants"), Some("secret" | "secret_sha256")) => Some(Cow::Borrowed(REDACTED)),
+        // Of a chain nothing helps whoever reads the message, and it may be the key, exchanged with it.
+        (Some("certificates"), Some("chain" | "key")) => Some(Cow::Borrowed(REDACTED)),
         // A header that is set upstream is often a credential.
         (Some("services"), Some("value")) => Some(Cow::Borrowed(REDACTED)),
         (Some("stats"), Some("redis_url")) | (Some("control"), Some("admin_url")) => {
@@ -25,7 +27,11 @@ pub fn given_value(path: &Path, node: &Node) -> Option<Cow<'static, str>> {
                 _ => Cow::Borrowed(REDACTED),
             })
         }
-        _ => None,
+        // Text where a file's name belongs.
+        _ => match &node.value {
+            Value::String(text) if text.contains("PRIVATE KEY") => Some(Cow::Borrowed(REDACTED)),
+            _ => None,
+        },
     }
 }
 

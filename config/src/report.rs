@@ -209,6 +209,7 @@ impl Place<'_> {
         let (kind, name_key) = match path.0.first() {
             Some(PathStep::Key(key)) if key == "services" => ("service", "name"),
             Some(PathStep::Key(key)) if key == "listeners" => ("listener", "name"),
+            Some(PathStep::Key(key)) if key == "certificates" => ("certificate", "name"),
             Some(PathStep::Key(key)) if key == "tenants" => ("tenant", "app_id"),
             _ => return None,
         };

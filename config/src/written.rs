@@ -1,7 +1,8 @@
 //! From [`checked`](crate::checked) back to [`raw`]: a configuration as it is in force, every default filled in, to be
 //! shown to people and programs.
 //!
-//! Output: JSON in the schema's own key names that [`parse_json`](crate::parse_json) takes; secrets are `"***"`.
+//! Output: JSON in the schema's own key names that [`parse_json`](crate::parse_json) takes, as long as there is no
+//! private key in it; secrets are `"***"`.
 
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use crate::raw;
 use crate::redact::{self, REDACTED};
 use crate::units::{Size, Time};
 
-/// The whole configuration without secrets: tenants' secrets, passwords in `stats.redis_url`, and the values of header
+/// The whole configuration without secrets: tenants' secrets, certificates' keys, passwords in `stats.redis_url`, and the values of header
 /// rules whose names tell that they hold credentials. Keys that have no value are left out.
 pub fn redacted_json(gateway: &Gateway) -> Value {
     let written = raw::Gateway {
@@ -23,6 +24,7 @@ pub fn redacted_json(gateway: &Gateway) -> Value {
         stats: stats(&gateway.stats),
         control: control(&gateway.control),
         listeners: gateway.listeners.iter().map(listener).collect(),
+        certificates: gateway.certificates.iter().map(|it| named_certificate(it)).collect(),
         services: gateway.services.iter().map(service).collect(),
         tenants: gateway.tenants.iter().map(tenant).collect(),
     };
@@ -43,7 +45,7 @@ fn remove_nulls(json: &mut Value) {
     }
 }
 
-fn server(server: &Server) -> raw::Server {
+pub fn server(server: &Server) -> raw::Server {
     raw::Server {
         shards: count(server.shards),
         cpus: server.cpus.iter().map(|cpu| count(*cpu)).collect(),
@@ -128,10 +130,24 @@ fn listener(listener: &Listener) -> raw::Listener {
 }
 
 fn certificate(certificate: &checked::Certificate) -> raw::Certificate {
-    raw::Certificate {
-        chain: path(&certificate.chain),
-        key: path(&certificate.key),
-        ocsp: certificate.ocsp.as_deref().map(path),
+    match certificate {
+        checked::Certificate::Files(files) => raw::Certificate {
+            chain: Some(path(&files.chain)),
+            key: Some(path(&files.key)),
+            ocsp: files.ocsp.as_deref().map(path),
+            certificate: None,
+        },
+        checked::Certificate::Named(named) => {
+            raw::Certificate { certificate: Some(named.name.to_string()), ..raw::Certificate::default() }
+        }
+    }
+}
+
+fn named_certificate(certificate: &checked::NamedCertificate) -> raw::NamedCertificate {
+    raw::NamedCertificate {
+        name: certificate.name.to_string(),
+        chain: certificate.chain.clone(),
+        key: raw::Secret(REDACTED.to_owned()),
     }
 }
 

@@ -180,10 +180,11 @@ fn odd_gateway() -> impl Strategy<Value = Value> {
         vec(object(KEYS), 0..3),
         vec(service, 0..3),
         vec(object(KEYS), 0..3),
+        vec(object(KEYS), 0..3),
     )
-        .prop_map(|(server, stats, control, listeners, services, tenants)| {
+        .prop_map(|(server, stats, control, listeners, services, tenants, certificates)| {
             json!({
-                "server": server, "stats": stats, "control": control,
+                "server": server, "stats": stats, "control": control, "certificates": certificates,
                 "listeners": listeners, "services": services, "tenants": tenants,
             })
         })

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use coregate_config::checked::{AccessLogPath, Control, ListenerProtocol};
+use coregate_config::checked::{AccessLogPath, Certificate, CertificateFiles, Control, ListenerProtocol};
 use coregate_config::load;
 
 #[test]
@@ -29,7 +29,9 @@ fn paths_are_taken_from_the_folder_of_the_file() {
     assert_eq!(gateway.server.access_log.path, AccessLogPath::File(folder.0.join("access.log")));
     assert_eq!(gateway.listeners[0].protocol, ListenerProtocol::Https);
     let certificates = &gateway.listeners[0].tls.as_ref().unwrap().certificates;
-    assert_eq!(certificates[0].chain, folder.0.join("site.pem"));
+    let expected =
+        CertificateFiles { chain: folder.0.join("site.pem"), key: folder.0.join("./site.key"), ocsp: None };
+    assert_eq!(certificates[0], Certificate::Files(expected));
 }
 
 #[test]

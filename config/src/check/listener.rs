@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::certificate::ByName;
 use super::listener_tls::{http2, tls};
 use super::server::socket_address;
 use super::sni::{Services, tcp};
@@ -18,6 +19,7 @@ use crate::report::Problems;
 /// All listeners, together with the services that they name and the ops address that they must not take.
 pub fn listeners(
     raw: &raw::Gateway,
+    stored: &ByName,
     files: Files,
     at: &At,
     problems: &mut Problems,
@@ -29,7 +31,7 @@ pub fn listeners(
     let services: Services = raw.services.iter().map(|service| (service.name.as_str(), service)).collect();
     let mut listeners = Vec::with_capacity(raw.listeners.len());
     for (index, one) in raw.listeners.iter().enumerate() {
-        listeners.push(listener(one, &services, files, &at.index(index), problems));
+        listeners.push(listener(one, &services, stored, files, &at.index(index), problems));
     }
     addresses_do_not_overlap(raw, at, problems);
     listeners.into_iter().collect()
@@ -38,6 +40,7 @@ pub fn listeners(
 fn listener(
     raw: &raw::Listener,
     services: &Services,
+    stored: &ByName,
     files: Files,
     at: &At,
     problems: &mut Problems,
@@ -45,7 +48,7 @@ fn listener(
     let named = name(&raw.name, &at.key("name"), problems);
     let address = socket_address(&raw.address, &at.key("address"), problems);
     let protocol = protocol(raw, services, at, problems);
-    let tls = tls(raw, files, at, problems);
+    let tls = tls(raw, stored, files, at, problems);
     let http2 = http2(raw, at, problems);
     let https_redirect = https_redirect(raw, at, problems);
     let header_timeout = time(raw.header_timeout, &at.key("header_timeout"), problems);

@@ -4,17 +4,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Files;
+use super::certificate::ByName;
 use super::headers::free_field_name;
 use super::values::{connections, count_is_sane, integer, time, time_within};
-use crate::checked::{Certificate, ClientAuth, Hsts, Http2, ListenerTls, TlsVersion};
+use crate::checked::{Certificate, CertificateFiles, ClientAuth, Hsts, Http2, ListenerTls, TlsVersion};
 use crate::limits::{CERTIFICATES_MAX, HSTS_MAX, RESETS_MAX, STREAMS_MAX};
 use crate::path::At;
 use crate::raw;
+use crate::read::nearest;
 use crate::report::Problems;
 
 /// How a listener speaks TLS; the outer `None` is an error, the inner for a listener that does not.
 pub fn tls(
     raw: &raw::Listener,
+    stored: &ByName,
     files: Files,
     at: &At,
     problems: &mut Problems,
@@ -24,7 +27,7 @@ pub fn tls(
     if protocol_is_known && is_http && !raw.certificates.is_empty() {
         problems.add(&at.key("certificates"), "are for protocol = \"https\" and \"tcp\" alone");
     }
-    let certificates = certificates(raw, files, at, problems);
+    let certificates = certificates(raw, stored, files, at, problems);
     let at_tls = at.key("tls");
     let settings = match &raw.tls {
         Some(settings) => tls_settings(settings, raw, files, &at_tls, problems),
@@ -51,6 +54,7 @@ pub fn tls(
 
 fn certificates(
     raw: &raw::Listener,
+    stored: &ByName,
     files: Files,
     at: &At,
     problems: &mut Problems,
@@ -67,13 +71,68 @@ fn certificates(
     let mut certificates = Vec::with_capacity(raw.certificates.len());
     for (index, certificate) in raw.certificates.iter().enumerate() {
         let at = list.index(index);
-        let chain = files.file(&certificate.chain, needed, &at.key("chain"), problems);
-        let key = files.file(&certificate.key, needed, &at.key("key"), problems);
-        let ocsp = optional_file(certificate.ocsp.as_deref(), files, needed, &at.key("ocsp"), problems);
-        let certificate = || Some(Certificate { chain: chain?, key: key?, ocsp: ocsp? });
-        certificates.push(certificate());
+        certificates.push(match &certificate.certificate {
+            Some(name) => reference(certificate, name, stored, &at, problems),
+            None => in_files(certificate, files, needed, &at, problems),
+        });
     }
     certificates.into_iter().collect()
+}
+
+fn in_files(
+    raw: &raw::Certificate,
+    files: Files,
+    needed: bool,
+    at: &At,
+    problems: &mut Problems,
+) -> Option<Certificate> {
+    let mut file = |written: &Option<String>, key: &'static str| {
+        let at = at.key(key);
+        match written {
+            Some(written) if written.contains("-----BEGIN") => {
+                problems
+                    .add(&at, "is the text itself; it belongs into [[certificates]], whose name stands here");
+                None
+            }
+            Some(written) => files.file(written, needed, &at, problems),
+            None => {
+                problems.add(
+                    &at,
+                    "is missing and must be given, unless `certificate` names one of [[certificates]]",
+                );
+                None
+            }
+        }
+    };
+    let (chain, key) = (file(&raw.chain, "chain"), file(&raw.key, "key"));
+    let ocsp = optional_file(raw.ocsp.as_deref(), files, needed, &at.key("ocsp"), problems);
+    Some(Certificate::Files(CertificateFiles { chain: chain?, key: key?, ocsp: ocsp? }))
+}
+
+/// One of `[[certificates]]`.
+fn reference(
+    raw: &raw::Certificate,
+    name: &str,
+    stored: &ByName,
+    at: &At,
+    problems: &mut Problems,
+) -> Option<Certificate> {
+    let at_name = at.key("certificate");
+    for (key, written) in [("chain", &raw.chain), ("key", &raw.key), ("ocsp", &raw.ocsp)] {
+        if written.is_some() {
+            problems.clash(&at.key(key), "does not go together with", &at_name);
+        }
+    }
+    if problems.is_unread(&at_name) || problems.is_unread(&At::root().key("certificates")) {
+        return None;
+    }
+    let Some(found) = stored.get(name) else {
+        let near = nearest(name, stored.keys().copied());
+        let hint = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+        problems.add(&at_name, format!("there is no certificate of that name in [[certificates]]{hint}"));
+        return None;
+    };
+    found.clone().map(Certificate::Named)
 }
 
 /// A file that may be left out; the outer `None` is an error.

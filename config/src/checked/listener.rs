@@ -71,13 +71,39 @@ pub struct SniRoute {
 
 /// `[[listeners.certificates]]`
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Certificate {
+pub enum Certificate {
+    /// It stands in files.
+    Files(CertificateFiles),
+    /// It is one of `[[certificates]]`.
+    Named(Arc<NamedCertificate>),
+}
+
+/// A certificate in files.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CertificateFiles {
     /// PEM file with the chain, leaf first. From a file, relative paths are already joined to its folder.
     pub chain: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
     /// DER file with an OCSP response to staple.
     pub ocsp: Option<PathBuf>,
+}
+
+/// `[[certificates]]`
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct NamedCertificate {
+    /// Unique name.
+    pub name: Arc<str>,
+    /// The chain in PEM, leaf first. Blocks are whole; what they hold has not been looked at.
+    pub chain: String,
+    /// The private key in PEM. The same holds for it.
+    pub key: String,
+}
+
+impl std::fmt::Debug for NamedCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "NamedCertificate({:?}, ***)", self.name)
+    }
 }
 
 /// `[listeners.tls]` and the listener's certificates.

@@ -71,14 +71,17 @@ table! {
 }
 
 table! {
-    /// A certificate. Relative paths are relative to the configuration file's folder.
+    /// A certificate: files (`chain` and `key`), or the name of one of `[[certificates]]`. Relative paths are relative to
+    /// the configuration file's folder.
     Certificate {
-        /// PEM file with the chain, leaf first.
-        chain: String,
+        /// PEM file with the chain, leaf first. This and `key`, or `certificate` must be given.
+        chain: Option<String> = None,
         /// PEM file with the private key.
-        key: String,
+        key: Option<String> = None,
         /// DER file with an OCSP response, which is stapled.
         ocsp: Option<String> = None,
+        /// Name of one of `[[certificates]]`, instead of files.
+        certificate: Option<String> = None,
     }
 }
 

@@ -8,6 +8,7 @@
 use coregate_config::checked::LimitMode;
 use coregate_config::{Gateway, Report, parse_json, parse_toml};
 
+mod certificates;
 mod listeners;
 mod routes;
 mod services;

@@ -63,7 +63,7 @@ pub fn warnings_of(tls: &Tls) -> Vec<String> {
         .chain(nodes)
         .filter_map(|(whose, facts, others)| {
             let what = facts.warning(now)?;
-            Some(format!("{whose}: {}: {what}: {others} will refuse it", facts.chain.display()))
+            Some(format!("{whose}: {}: {what}: {others} will refuse it", facts.place))
         })
         .collect();
     lines.extend(tls.nodes.unverified().into_iter().map(|name| {

@@ -1,15 +1,17 @@
-//! Certificates: from files to what a handshake presents, and the one that fits the name that a client asks for.
+//! Certificates: from files, or the text in the configuration, to what a handshake presents, and the one that fits the name
+//! that a client asks for.
 //!
-//! Input: PEM files (chain, key), a DER file (OCSP response); read on the control thread or before the start, whole. Output:
-//! [`Loaded`], immutable, shared by all shards. Errors: [`Unusable`], which names the file and says what would be right; no
-//! content of a key file gets into one.
+//! Input: PEM files (chain, key), a DER file (OCSP response), read on the control thread or before the start, whole; or PEM
+//! in the configuration. Output: [`Loaded`], immutable, shared by all shards. Errors: [`Unusable`], which names the file and
+//! says what would be right; no content of a key gets into one.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use coregate_config::checked::Certificate;
+use coregate_config::checked::{Certificate, NamedCertificate};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -38,8 +40,8 @@ pub struct Loaded {
 /// What a certificate says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// File of the chain.
-    pub chain: PathBuf,
+    /// Where its chain stands, for people.
+    pub place: String,
     /// DNS names that it is for, lower case; a wildcard keeps its `*.`.
     pub names: Vec<String>,
     /// Seconds since 1970.
@@ -64,21 +66,27 @@ impl Facts {
 /// Why a certificate cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
-    /// The file.
-    pub path: PathBuf,
+    /// The file, or whatever else is meant.
+    pub place: String,
     /// What is wrong with it, and what would be right.
     pub why: String,
 }
 
 impl Unusable {
-    fn new(path: &Path, why: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), why: why.into() }
+    /// That is wrong with this file.
+    pub fn new(path: &Path, why: impl Into<String>) -> Self {
+        Self::at(path.display().to_string(), why)
+    }
+
+    /// That is wrong there.
+    pub fn at(place: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { place: place.into(), why: why.into() }
     }
 }
 
 impl std::fmt::Display for Unusable {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.why)
+        write!(f, "{}: {}", self.place, self.why)
     }
 }
 
@@ -97,41 +105,78 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// Reads a certificate with its key and OCSP response.
+/// Reads a certificate with its key and OCSP response; from files, unless its text stands in the configuration.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn load(files: &Certificate, provider: &CryptoProvider) -> Result<Loaded, Unusable> {
-    let mut key = load_pair(&files.chain, &files.key, provider)?;
-    if let Some(path) = &files.ocsp {
-        let response = read(path)?;
-        check_ocsp(&response).map_err(|why| Unusable::new(path, why))?;
-        key.ocsp = Some(response);
+pub fn load(certificate: &Certificate, provider: &CryptoProvider) -> Result<Loaded, Unusable> {
+    match certificate {
+        Certificate::Files(files) => {
+            let chain = Pem::read(&files.chain)?;
+            let mut key = pair(&chain, &Pem::read(&files.key)?, provider)?;
+            if let Some(path) = &files.ocsp {
+                let response = read(path)?;
+                check_ocsp(&response).map_err(|why| Unusable::new(path, why))?;
+                key.ocsp = Some(response);
+            }
+            loaded(chain.place, key)
+        }
+        Certificate::Named(named) => {
+            let chain = Pem::of(named, "chain", &named.chain);
+            let key = pair(&chain, &Pem::of(named, "key", &named.key), provider)?;
+            loaded(chain.place, key)
+        }
     }
-    let facts = facts(&files.chain, &key.cert[0])?;
+}
+
+fn loaded(place: String, key: CertifiedKey) -> Result<Loaded, Unusable> {
+    let facts = facts(place, &key.cert[0])?;
     Ok(Loaded { key: Arc::new(key), facts })
 }
 
-/// Reads a chain and the key of its first certificate.
+/// Reads a chain and the key of its first certificate from files.
 ///
 /// # Errors
 /// The first thing that is wrong.
 pub fn load_pair(chain: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, Unusable> {
-    let certificates = read_certificates(chain)?;
-    let private = read_key(key)?;
+    let chain = Pem::read(chain)?;
+    pair(&chain, &Pem::read(key)?, provider)
+}
+
+/// What is or should be PEM.
+struct Pem<'a> {
+    place: String,
+    bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> Pem<'a> {
+    fn read(path: &Path) -> Result<Self, Unusable> {
+        Ok(Self { place: path.display().to_string(), bytes: Cow::Owned(read(path)?) })
+    }
+
+    fn of(certificate: &NamedCertificate, part: &str, text: &'a str) -> Self {
+        let place = format!("certificate \"{}\": {part}", certificate.name);
+        Self { place, bytes: Cow::Borrowed(text.as_bytes()) }
+    }
+
+    fn is_wrong(&self, why: impl Into<String>) -> Unusable {
+        Unusable::at(&*self.place, why)
+    }
+}
+
+fn pair(chain: &Pem, key: &Pem, provider: &CryptoProvider) -> Result<CertifiedKey, Unusable> {
+    let (certificates, private) = (certificates_in(chain)?, key_in(key)?);
     CertifiedKey::from_der(certificates, private, provider).map_err(|error| match error {
-        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Unusable::new(
-            key,
-            format!(
-                "is not the key of the first certificate in {}, the leaf has to stand first",
-                chain.display()
-            ),
-        ),
-        Error::InvalidCertificate(why) => {
-            Unusable::new(chain, format!("the first certificate cannot be read ({why:?})"))
+        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            let place = &chain.place;
+            key.is_wrong(format!(
+                "is not the key of the first certificate in {place}, the leaf has to stand first"
+            ))
         }
-        _ => Unusable::new(
-            key,
+        Error::InvalidCertificate(why) => {
+            chain.is_wrong(format!("the first certificate cannot be read ({why:?})"))
+        }
+        _ => key.is_wrong(
             "is not a key that TLS can use: ECDSA (P-256, P-384, P-521), Ed25519 or RSA (2048 bits or more)",
         ),
     })
@@ -152,7 +197,7 @@ pub struct Roots {
 /// The first thing that is wrong.
 pub fn load_roots(path: &Path) -> Result<Roots, Unusable> {
     let (mut store, mut hash) = (RootCertStore::empty(), Sha256::new());
-    for (index, certificate) in read_certificates(path)?.into_iter().enumerate() {
+    for (index, certificate) in certificates_in(&Pem::read(path)?)?.into_iter().enumerate() {
         if index == AUTHORITIES_MAX {
             return Err(Unusable::new(path, format!("holds more than {AUTHORITIES_MAX} certificates")));
         }
@@ -200,13 +245,12 @@ fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     fs::read(path).map_err(unreadable)
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Unusable> {
-    let bytes = read(path)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+fn certificates_in(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Unusable> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.bytes).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(Unusable::new(path, no_certificate(&bytes))),
-        Err(error) => Err(Unusable::new(path, format!("is not whole PEM ({error})"))),
+        Ok(_) => Err(pem.is_wrong(no_certificate(&pem.bytes))),
+        Err(error) => Err(pem.is_wrong(format!("is not whole PEM ({error})"))),
     }
 }
 
@@ -222,23 +266,22 @@ fn no_certificate(bytes: &[u8]) -> &'static str {
     }
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Unusable> {
-    let bytes = read(path)?;
-    if has(&bytes, b"BEGIN ENCRYPTED PRIVATE KEY-----") || has(&bytes, b"Proc-Type: 4,ENCRYPTED") {
-        return Err(Unusable::new(
-            path,
+fn key_in(pem: &Pem) -> Result<PrivateKeyDer<'static>, Unusable> {
+    let bytes = &pem.bytes;
+    if has(bytes, b"BEGIN ENCRYPTED PRIVATE KEY-----") || has(bytes, b"Proc-Type: 4,ENCRYPTED") {
+        return Err(pem.is_wrong(
             "is encrypted, and nobody is there to be asked for its password; `openssl pkey` decrypts it",
         ));
     }
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
-        let why = if has(&bytes, b"BEGIN CERTIFICATE-----") {
+    PrivateKeyDer::from_pem_slice(bytes).map_err(|_| {
+        let why = if has(bytes, b"BEGIN CERTIFICATE-----") {
             "holds certificates and no private key; are chain and key exchanged?"
         } else if bytes.first() == Some(&0x30) {
             "is DER, not PEM; `openssl pkey -inform der` converts it"
         } else {
             "holds no whole private key in PEM (-----BEGIN PRIVATE KEY-----)"
         };
-        Unusable::new(path, why)
+        pem.is_wrong(why)
     })
 }
 
@@ -269,12 +312,12 @@ fn check_ocsp(response: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// What a certificate says of itself.
+/// What a certificate says of itself; `place` is where it stands.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn facts(path: &Path, certificate: &CertificateDer) -> Result<Facts, Unusable> {
-    let unreadable = |error| Unusable::new(path, format!("the first certificate cannot be read ({error})"));
+pub fn facts(place: String, certificate: &CertificateDer) -> Result<Facts, Unusable> {
+    let unreadable = |error| Unusable::at(&*place, format!("the first certificate cannot be read ({error})"));
     let parsed = x509_cert::Certificate::from_der(certificate).map_err(unreadable)?;
     let certificate = &parsed.tbs_certificate;
     let alternatives = certificate.get::<SubjectAltName>().map_err(unreadable)?;
@@ -282,12 +325,10 @@ pub fn facts(path: &Path, certificate: &CertificateDer) -> Result<Facts, Unusabl
         GeneralName::DnsName(name) => Some(name.as_str().to_ascii_lowercase()),
         _ => None,
     });
-    Ok(Facts {
-        chain: path.to_owned(),
-        names: names.collect(),
-        not_before: certificate.validity.not_before.to_unix_duration().as_secs(),
-        not_after: certificate.validity.not_after.to_unix_duration().as_secs(),
-    })
+    let names = names.collect();
+    let not_before = certificate.validity.not_before.to_unix_duration().as_secs();
+    let not_after = certificate.validity.not_after.to_unix_duration().as_secs();
+    Ok(Facts { place, names, not_before, not_after })
 }
 
 /// Chooses a certificate by the name that a client asks for: an exact name before a wildcard (of one label), else the

@@ -88,8 +88,10 @@ pub fn files(gateway: &Gateway) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for tls in with_tls(gateway).filter_map(|listener| listener.tls.as_ref()) {
         for certificate in &tls.certificates {
-            files.extend([certificate.chain.clone(), certificate.key.clone()]);
-            files.extend(certificate.ocsp.clone());
+            if let Certificate::Files(certificate) = certificate {
+                files.extend([certificate.chain.clone(), certificate.key.clone()]);
+                files.extend(certificate.ocsp.clone());
+            }
         }
         files.extend(tls.clients.as_ref().map(|clients| clients.ca.clone()));
     }
@@ -112,10 +114,10 @@ impl Cache {
         self.provider.get_or_insert_with(provider).clone()
     }
 
-    fn load(&mut self, files: &Certificate) -> Result<Loaded, Unusable> {
+    fn load(&mut self, certificate: &Certificate) -> Result<Loaded, Unusable> {
         let provider = self.provider();
-        let loaded = self.certificates.entry(files.clone());
-        loaded.or_insert_with(|| certificates::load(files, &provider)).clone()
+        let loaded = self.certificates.entry(certificate.clone());
+        loaded.or_insert_with(|| certificates::load(certificate, &provider)).clone()
     }
 }
 
@@ -130,10 +132,10 @@ impl TlsListener {
         let stands_in = before.filter(|_| reading == Reading::Again);
         let mut problems = Vec::new();
         let mut certificates = Vec::new();
-        for files in &tls.certificates {
-            let loaded = cache.load(files).or_else(|unusable| {
+        for certificate in &tls.certificates {
+            let loaded = cache.load(certificate).or_else(|unusable| {
                 problems.push(unusable);
-                stands_in.and_then(|before| before.certificates.get(files)).cloned().ok_or(())
+                stands_in.and_then(|before| before.certificates.get(certificate)).cloned().ok_or(())
             });
             certificates.push(loaded.ok());
         }
@@ -204,11 +206,11 @@ fn server_config(
             let store = roots.store.clone();
             let builder = WebPkiClientVerifier::builder_with_provider(store, provider.clone());
             let builder = if auth.required { builder } else { builder.allow_unauthenticated() };
-            builder.build().map_err(|error| Unusable { path: auth.ca.clone(), why: error.to_string() })?
+            builder.build().map_err(|error| Unusable::new(&auth.ca, error.to_string()))?
         }
     };
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions);
-    let builder = builder.map_err(|error| Unusable { path: PathBuf::new(), why: error.to_string() })?;
+    let builder = builder.map_err(|error| Unusable::at("TLS", error.to_string()))?;
     let mut config =
         builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(ByName::new(certificates)));
     config.session_storage = Arc::new(NoServerSessionStorage {});

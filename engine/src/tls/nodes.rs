@@ -176,9 +176,9 @@ fn bad_names<'a>(service: &'a Service, tls: &'a UpstreamTls) -> impl Iterator<It
         NodeAddress::Ip(_) => None,
     });
     bad.chain(tls.server_name.iter().filter(|name| ServerName::try_from(name.as_str()).is_err())).map(
-        |name| Unusable {
-            path: name.into(),
-            why: "is not a name that a certificate can be for; upstream_tls.server_name sets another".into(),
+        |name| {
+            let why = "is not a name that a certificate can be for; upstream_tls.server_name sets another";
+            Unusable::at(name, why)
         },
     )
 }
@@ -234,7 +234,7 @@ impl Reader<'_> {
             Ok(client) => ReadClient { client: Some(Arc::new(client)), unusable },
             Err(error) => {
                 let path = settings.ca.clone().unwrap_or_default();
-                unusable.push(Unusable { path, why: error.to_string() });
+                unusable.push(Unusable::new(&path, error.to_string()));
                 ReadClient { client: None, unusable }
             }
         }
@@ -247,10 +247,9 @@ impl Reader<'_> {
         if let Some(roots) = &self.system {
             return Ok(roots.clone());
         }
-        let roots = certificates::system_roots().map(Arc::new).map_err(|why| Unusable {
-            path: "the system's roots".into(),
-            why: format!("{why}; or set upstream_tls.ca"),
-        })?;
+        let roots = certificates::system_roots()
+            .map(Arc::new)
+            .map_err(|why| Unusable::at("the system's roots", format!("{why}; or set upstream_tls.ca")))?;
         Ok(self.system.insert(roots).clone())
     }
 }
@@ -262,7 +261,7 @@ impl Presented {
         provider: &CryptoProvider,
     ) -> Result<Self, Unusable> {
         let key = certificates::load_pair(chain, key, provider)?;
-        let facts = certificates::facts(chain, &key.cert[0])?;
+        let facts = certificates::facts(chain.display().to_string(), &key.cert[0])?;
         Ok(Self { key: Arc::new(key), facts })
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use coregate_config::checked::Certificate;
+use coregate_config::checked::CertificateFiles;
 use rcgen::{CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -60,20 +60,20 @@ impl Folder {
     }
 
     /// Files with a certificate for these names.
-    pub fn pair(&self, authority: &Authority, name: &str, names: &[&str]) -> Certificate {
+    pub fn pair(&self, authority: &Authority, name: &str, names: &[&str]) -> CertificateFiles {
         self.signed(authority, name, names, &KeyPair::generate().unwrap())
     }
 
     /// The same with an Ed25519 key.
-    pub fn ed25519(&self, authority: &Authority, name: &str, names: &[&str]) -> Certificate {
+    pub fn ed25519(&self, authority: &Authority, name: &str, names: &[&str]) -> CertificateFiles {
         self.signed(authority, name, names, &KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap())
     }
 
-    fn signed(&self, authority: &Authority, name: &str, names: &[&str], key: &KeyPair) -> Certificate {
+    fn signed(&self, authority: &Authority, name: &str, names: &[&str], key: &KeyPair) -> CertificateFiles {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let issuer: &Issuer<KeyPair> = &authority.0;
         let certificate = CertificateParams::new(names).unwrap().signed_by(key, issuer).unwrap();
-        Certificate {
+        CertificateFiles {
             chain: self.write(&format!("{name}.pem"), certificate.pem().as_bytes()),
             key: self.write(&format!("{name}.key"), key.serialize_pem().as_bytes()),
             ocsp: None,

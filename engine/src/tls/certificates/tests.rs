@@ -1,9 +1,15 @@
+use coregate_config::checked::CertificateFiles;
+
 use super::*;
 use crate::tls::provider;
 use crate::tls::testing::{Authority, Folder};
 
-fn why(files: &Certificate) -> String {
-    load(files, &provider()).unwrap_err().to_string()
+fn load_files(files: &CertificateFiles) -> Result<Loaded, Unusable> {
+    load(&Certificate::Files(files.clone()), &provider())
+}
+
+fn why(files: &CertificateFiles) -> String {
+    load_files(files).unwrap_err().to_string()
 }
 
 #[test]
@@ -11,8 +17,9 @@ fn what_is_wrong_with_files_is_told_with_what_would_be_right() {
     let (folder, authority) = (Folder::new("wrong"), Authority::new());
     let good = folder.pair(&authority, "good", &["one.test"]);
     let other = folder.pair(&authority, "other", &["two.test"]);
-    load(&good, &provider()).unwrap();
-    let with = |chain: &Path, key: &Path| Certificate { chain: chain.into(), key: key.into(), ocsp: None };
+    load_files(&good).unwrap();
+    let with =
+        |chain: &Path, key: &Path| CertificateFiles { chain: chain.into(), key: key.into(), ocsp: None };
 
     let told = why(&with(&good.chain, &other.key));
     assert!(told.contains("other.key: is not the key of the first certificate in"), "{told}");
@@ -27,7 +34,7 @@ fn what_is_wrong_with_files_is_told_with_what_would_be_right() {
     let encrypted = folder.write("encrypted.key", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIC\n");
     let told = why(&with(&good.chain, &encrypted));
     assert!(told.contains("is encrypted") && told.contains("openssl pkey"), "{told}");
-    let der = folder.write("chain.der", &load(&good, &provider()).unwrap().key.cert[0]);
+    let der = folder.write("chain.der", &load_files(&good).unwrap().key.cert[0]);
     let told = why(&with(&der, &good.key));
     assert!(told.contains("is DER, not PEM"), "{told}");
     let empty = folder.write("empty.pem", b"");
@@ -70,7 +77,7 @@ fn a_certificate_is_found_by_the_name_that_a_client_asks_for() {
     let loaded: Vec<Loaded> = [&["one.test"][..], &["two.test", "*.two.test"], &["A.Two.Test"]]
         .iter()
         .enumerate()
-        .map(|(index, names)| load(&folder.pair(&authority, &index.to_string(), names), &provider()).unwrap())
+        .map(|(index, names)| load_files(&folder.pair(&authority, &index.to_string(), names)).unwrap())
         .collect();
     let by_name = ByName::new(&loaded);
     for (name, index) in [
@@ -92,8 +99,8 @@ fn a_certificate_is_found_by_the_name_that_a_client_asks_for() {
 #[test]
 fn of_several_keys_for_a_name_one_is_taken_that_the_client_can_verify() {
     let (folder, authority) = (Folder::new("schemes"), Authority::new());
-    let ecdsa = load(&folder.pair(&authority, "ecdsa", &["one.test"]), &provider()).unwrap();
-    let ed25519 = load(&folder.ed25519(&authority, "ed", &["one.test"]), &provider()).unwrap();
+    let ecdsa = load_files(&folder.pair(&authority, "ecdsa", &["one.test"])).unwrap();
+    let ed25519 = load_files(&folder.ed25519(&authority, "ed", &["one.test"])).unwrap();
     let by_name = ByName::new(&[ecdsa.clone(), ed25519.clone()]);
     let keys = by_name.find(Some("one.test"));
     assert_eq!((keys.len(), by_name.default.len()), (2, 2));
@@ -101,4 +108,19 @@ fn of_several_keys_for_a_name_one_is_taken_that_the_client_can_verify() {
     assert!(Arc::ptr_eq(&chosen(SignatureScheme::ED25519), &ed25519.key));
     assert!(Arc::ptr_eq(&chosen(SignatureScheme::ECDSA_NISTP256_SHA256), &ecdsa.key));
     assert!(Arc::ptr_eq(&chosen(SignatureScheme::RSA_PSS_SHA256), &ecdsa.key), "the handshake then tells");
+}
+
+#[test]
+fn a_certificate_whose_text_stands_in_the_configuration_needs_no_file() {
+    let (folder, authority) = (Folder::new("named"), Authority::new());
+    let [one, two] = ["one.test", "two.test"].map(|name| folder.pair(&authority, name, &[name]));
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let named = |chain: &Path, key: &Path| {
+        let named = NamedCertificate { name: "site".into(), chain: text(chain), key: text(key) };
+        load(&Certificate::Named(Arc::new(named)), &provider())
+    };
+    let loaded = named(&one.chain, &one.key).unwrap();
+    assert_eq!(loaded.facts.names, ["one.test"]);
+    let told = named(&one.chain, &two.key).unwrap_err().to_string();
+    assert!(told.starts_with("certificate \"site\": key: is not the key of the first"), "{told}");
 }

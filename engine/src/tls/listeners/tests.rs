@@ -1,10 +1,12 @@
+use coregate_config::checked::CertificateFiles;
+
 use super::*;
 use crate::tls::testing::{Authority, Folder};
 
-fn gateway(certificates: &[&Certificate], tls: &str) -> Gateway {
+fn gateway(certificates: &[&CertificateFiles], tls: &str) -> Gateway {
     let mut toml =
         "[[listeners]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\nprotocol = \"https\"\n".to_owned();
-    for Certificate { chain, key, .. } in certificates {
+    for CertificateFiles { chain, key, .. } in certificates {
         toml += &format!("[[listeners.certificates]]\nchain = {chain:?}\nkey = {key:?}\n");
     }
     toml += &format!("[listeners.tls]\n{tls}");
@@ -85,7 +87,7 @@ fn tickets_are_good_for_as_long_as_clients_are_verified_by_the_same_rules() {
 
 #[test]
 fn expiry_is_a_warning() {
-    let facts = Facts { chain: "a".into(), names: Vec::new(), not_before: 10, not_after: 20 };
+    let facts = Facts { place: "a".into(), names: Vec::new(), not_before: 10, not_after: 20 };
     assert!(facts.warning(9).unwrap().contains("not valid yet"));
     assert_eq!((facts.warning(10), facts.warning(20)), (None, None));
     assert!(facts.warning(21).unwrap().contains("expired"));

@@ -35,7 +35,7 @@ fn node(nodes: &TlsNodes, service: &str) -> NodeTls {
     nodes.node(service, &address()).unwrap()
 }
 
-fn presenting(ca: &Path, pair: &coregate_config::checked::Certificate) -> String {
+fn presenting(ca: &Path, pair: &coregate_config::checked::CertificateFiles) -> String {
     format!("ca = {ca:?}\ncertificate = {{ chain = {:?}, key = {:?} }}", pair.chain, pair.key)
 }
 
