@@ -31,7 +31,7 @@ pub fn repair(outcome: &mut Outcome) {
         for (steps, message) in &found {
             if let Some(item) = item_of(outcome, steps) {
                 let inner = steps.get(2..).unwrap_or_default().to_vec();
-                wrong.entry(item).or_default().entry(inner).or_insert(message.clone());
+                wrong.entry(item).or_default().entry(inner).or_insert_with(|| message.clone());
             }
         }
         if wrong.is_empty() && !shorten(outcome, &found) {
@@ -87,7 +87,7 @@ fn steps(key: &str) -> Vec<Step> {
     for part in key.split(['.', '[']) {
         match part.strip_suffix(']') {
             Some(index) => {
-                steps.push(index.parse().map_or_else(|_| Step::Key(index.to_owned()), Step::Index))
+                steps.push(index.parse().map_or_else(|_| Step::Key(index.to_owned()), Step::Index));
             }
             None => steps.push(Step::Key(part.to_owned())),
         }

@@ -82,7 +82,7 @@ mod tests {
     fn reads_header_rules_as_gogate_did() {
         let mut told = Vec::new();
         let rules = headers("add x-a 1,edit x-b 2,del x-c c,del x-d,set x-e 5,add x-f a b", |message| {
-            told.push(message)
+            told.push(message);
         });
         assert_eq!(
             rules,

@@ -1,6 +1,7 @@
 //! `gateway_service_info` with its rules: a service for each row, and a listener for each that has a port of its own.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 
 use coregate_config::limits::DESCRIPTION_BYTES_MAX;
@@ -67,13 +68,14 @@ fn first<'a, T>(
     let mut first = HashMap::with_capacity(rows.len());
     for row in rows {
         let id = service_id(row);
-        if first.contains_key(&id) {
-            outcome.warn(
+        match first.entry(id) {
+            Entry::Occupied(_) => outcome.warn(
                 table,
                 format!("has a further row for service_id {id}; gogate took the first one: left out"),
-            );
-        } else {
-            first.insert(id, row);
+            ),
+            Entry::Vacant(place) => {
+                place.insert(row);
+            }
         }
     }
     first
