@@ -25,6 +25,7 @@
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod explain;
 pub mod import;
 pub mod model;
 pub mod serve;

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod control;
 pub mod demo;
 pub mod error;
+pub mod explain;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
 pub mod health;

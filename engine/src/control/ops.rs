@@ -250,7 +250,7 @@ async fn explain(
         details: Some(json!({ "usage": explain::USAGE })),
     };
     let Query(params) = query.map_err(|error| wrong(error.body_text()))?;
-    let request = explain::Request::parse(&params).map_err(wrong)?;
+    let request = explain::parse(&params).map_err(wrong)?;
     let explained = asker.ask(move |engine| explain::explain(engine, &request, clock::read())).await?;
     Ok(json_text(&explained))
 }

@@ -7,8 +7,11 @@
 //! nothing. Whatever a gateway and an origin could read differently is refused. Errors: [`TargetError`], always
 //! answered 400. Sans-io; no panics.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
+
+use coregate_config::checked::Route;
 
 use super::syntax::{self, HOST, TARGET, UNRESERVED};
 
@@ -276,6 +279,30 @@ pub fn strip_prefix_original<'a>(
         Some(at) => &path[at..],
         None => "/",
     }
+}
+
+/// The path that a route asks its nodes for: without its prefix where that comes off, and rewritten.
+///
+/// # Errors
+/// A rewrite made of it what no path is.
+#[inline]
+pub fn path_upstream<'a>(
+    original: &'a str,
+    normalised: &Normalised<'a>,
+    prefix_segments: usize,
+    route: &Route,
+) -> Result<Cow<'a, str>, TargetError> {
+    let segments = if route.strip_prefix { prefix_segments } else { 0 };
+    let mut path = Cow::Borrowed(strip_prefix_original(original, normalised, segments));
+    for rewrite in &route.rewrites {
+        if let Cow::Owned(new) = rewrite.pattern.replace(&path, &rewrite.replacement) {
+            path = new.into();
+        }
+    }
+    if !route.rewrites.is_empty() && !is_valid_path(&path) {
+        return Err(TargetError("a rewrite made an invalid path of it"));
+    }
+    Ok(path)
 }
 
 /// True if `path` can stand in a request line: starts with `/` (or is `*`), with no character outside RFC 3986 and no

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use coregate_config::checked::{HealthCheckKind, Node, NodeAddress, Policy, Service};
+use coregate_config::checked::{HealthCheckKind, Node, NodeAddress, Service};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::clock;
 use crate::control::engine::Engine;
 use crate::control::snapshot::{NodePlan, ServicePlan};
+use crate::explain::policy_name;
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -131,16 +132,6 @@ fn absent(engine: &Engine, service: &Service, node: &Node) -> Option<Absent> {
         NodeAddress::Name(host, port) => format!("{host}:{port}"),
     };
     Some(Absent { node, why })
-}
-
-/// As it is spelled in the configuration.
-pub fn policy_name(policy: Policy) -> &'static str {
-    match policy {
-        Policy::Random => "random",
-        Policy::RoundRobin => "round_robin",
-        Policy::WeightedRoundRobin => "weighted_round_robin",
-        Policy::IpHash => "ip_hash",
-    }
 }
 
 /// Tells times of the monotonic clock as times of day.

@@ -3,7 +3,6 @@
 //! Input: a head, which may be borrowed from a receive buffer. Output: a [`Plan`], or why it is refused; what is found out on
 //! the way is in the [`Record`] either way. Synchronous.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::{Origin, Plan, Request};
@@ -55,19 +54,10 @@ pub fn decide(
         return Err(Error::BodyTooLarge);
     }
 
-    let segments = if route.strip_prefix { found.prefix_segments } else { 0 };
-    let path = target::strip_prefix_original(meta.target.path(), &normalised, segments);
-    let mut rewritten = Cow::Borrowed(path);
-    for rewrite in &route.rewrites {
-        if let Cow::Owned(new) = rewrite.pattern.replace(&rewritten, &rewrite.replacement) {
-            rewritten = new.into();
-        }
-    }
-    if !route.rewrites.is_empty() && !target::is_valid_path(&rewritten) {
-        return Err(Error::Head(HeadError::Malformed("a rewrite made an invalid path of it")));
-    }
+    let path = target::path_upstream(meta.target.path(), &normalised, found.prefix_segments, route)
+        .map_err(HeadError::from)?;
     let to = RequestOut {
-        path: &rewritten,
+        path: &path,
         query: meta.target.query(),
         body: meta.body,
         expect_continue: meta.expect_continue,

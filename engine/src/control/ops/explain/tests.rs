@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use super::*;
 use crate::clock;
 use crate::control::testing::Rig;
@@ -32,12 +34,12 @@ fn params(url: &str, method: Option<&str>, client: Option<&str>) -> Params {
 }
 
 fn ask(rig: &Rig, url: &str, method: &str, client: &str) -> Explained {
-    explain(&rig.engine, &Request::parse(&params(url, Some(method), Some(client))).unwrap(), clock::read())
+    explain(&rig.engine, &parse(&params(url, Some(method), Some(client))).unwrap(), clock::read())
 }
 
 #[test]
 fn wrong_parameters_are_named() {
-    let wrong = |params: Params| Request::parse(&params).unwrap_err();
+    let wrong = |params: Params| parse(&params).unwrap_err();
     assert!(wrong(Params::default()).contains("url is missing"));
     assert!(wrong(params("example.com/a", None, None)).contains("url = "));
     assert!(wrong(params("http:///a", None, None)).contains("url = "));
@@ -49,8 +51,7 @@ fn wrong_parameters_are_named() {
 #[test]
 fn a_request_is_normalised_as_on_its_path() {
     let request =
-        Request::parse(&params("http://x.Example.com:8080/b/../%61?q=1#f", None, Some("::ffff:10.0.0.1")))
-            .unwrap();
+        parse(&params("http://x.Example.com:8080/b/../%61?q=1#f", None, Some("::ffff:10.0.0.1"))).unwrap();
     assert_eq!(request.host, "x.Example.com:8080");
     assert_eq!(request.normalised_path, "/a");
     assert_eq!(request.method, "GET");
@@ -125,7 +126,7 @@ async fn tells_the_checks_in_their_order_and_what_is_left_of_each_limit() {
     let rig = Rig::start(GOVERNED).await;
     let ask = |tenant: Option<&str>, client: &str| {
         let params = Params { tenant: tenant.map(Into::into), ..params("/x", None, Some(client)) };
-        explain(&rig.engine, &Request::parse(&params).unwrap(), clock::read())
+        explain(&rig.engine, &parse(&params).unwrap(), clock::read())
     };
     let explained = ask(Some("app"), "10.0.0.9");
     let checks: Vec<_> = explained.checks.iter().map(|check| check.check).collect();

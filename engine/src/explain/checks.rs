@@ -15,11 +15,14 @@ use crate::control::snapshot::{ServicePlan, Snapshot, TenantPlan};
 use crate::limit::{DayLease, Lease, Quota};
 
 /// One check.
-#[derive(Debug, Serialize)]
-pub(super) struct Check {
-    pub(super) check: &'static str,
-    pub(super) passed: bool,
-    pub(super) why: String,
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// Which.
+    pub check: &'static str,
+    /// Whether the request goes on.
+    pub passed: bool,
+    /// In words.
+    pub why: String,
     /// Status and code of the answer if it does not pass.
     #[serde(skip)]
     answer: (u16, &'static str),
