@@ -9,7 +9,8 @@
 mod access;
 mod balance;
 mod lists;
-mod names;
+pub mod mysql;
+pub mod names;
 mod notes;
 mod repair;
 pub mod rows;
@@ -58,4 +59,4 @@ pub fn convert(rows: &Rows, options: &Options) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -305,7 +305,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn rows()(
+    pub(in crate::import) fn rows()(
         services in proptest::collection::vec(services(), 0..5),
         http_rules in proptest::collection::vec(http_rules(), 0..5),
         ports in proptest::collection::vec((0i64..5, number()), 0..5),
