@@ -38,6 +38,9 @@ use read::Read;
 use report::Problems;
 use tree::{Format, Tree};
 
+/// Which schema this is: counts up with keys that an older one does not know. An admin says which its snapshots are of.
+pub const SCHEMA: u32 = 1;
+
 /// Loads a configuration file: JSON if its name ends with `.json`, else TOML.
 ///
 /// Relative paths in it are taken from its folder, and files that the process needs at once (certificates of enabled

@@ -19,18 +19,18 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 
-use coregate_config::checked::{Gateway, Server};
-use tracing::{info, warn};
+use coregate_config::checked::{Control, Gateway, Server};
+use tracing::{error, info, warn};
 
 use crate::access_log;
 use crate::control::certificates;
 use crate::control::flow::writer;
 use crate::control::listeners::{self, OpenError, OpenListener};
 use crate::control::reload::Watch;
+use crate::control::remote;
 use crate::net::StartError;
 use crate::shard::{self, ShardSeed};
 use crate::tls::Tls;
-use crate::unbuilt;
 
 /// Starts a shard's thread: [`crate::shard::spawn`], or a stand-in in tests.
 pub type SpawnShard = Box<dyn Fn(ShardSeed) -> io::Result<JoinHandle<()>> + Send>;
@@ -60,6 +60,8 @@ pub struct Boot {
 pub enum Source {
     /// A file; it is watched.
     File(Watch),
+    /// An admin, by way of the last good copy if there is one; it is asked for a newer one.
+    Admin(Option<remote::Started>),
     /// The built-in demonstration; there is nothing to reload.
     BuiltIn,
 }
@@ -84,8 +86,8 @@ pub enum BootError {
     Certificates(Vec<String>),
     /// The access log could not be opened.
     AccessLog(access_log::OpenError),
-    /// The configuration asks for things that this build does not do.
-    Unbuilt(Vec<String>),
+    /// The configuration cannot be run here.
+    Unfit(Vec<String>),
 }
 
 impl fmt::Display for BootError {
@@ -96,7 +98,7 @@ impl fmt::Display for BootError {
             Self::Listener(error) => error.fmt(f),
             Self::Ops { address, why } => write!(f, "server.ops_address = \"{address}\": {why}"),
             Self::AccessLog(error) => error.fmt(f),
-            Self::Unbuilt(what) | Self::Certificates(what) => f.write_str(&what.join("\n")),
+            Self::Unfit(what) | Self::Certificates(what) => f.write_str(&what.join("\n")),
         }
     }
 }
@@ -105,25 +107,56 @@ impl std::error::Error for BootError {}
 
 /// Checks the machine, chooses CPUs and opens every socket.
 pub fn prepare(gateway: Gateway, source: Source) -> Result<Boot, BootError> {
-    let refused = unbuilt::refused(&gateway);
-    if !refused.is_empty() {
-        return Err(BootError::Unbuilt(refused));
-    }
     let unfit = writer::check(&gateway.stats);
     if !unfit.is_empty() {
-        return Err(BootError::Unbuilt(unfit));
+        return Err(BootError::Unfit(unfit));
     }
-    let certificates = certificates::read_anew(&gateway, &Tls::default()).map_err(BootError::Certificates)?;
     crate::net::probe().map_err(BootError::Machine)?;
     let seats = choose_seats(&gateway.server, &allowed_cpus()).map_err(BootError::Cpus)?;
     raise_descriptor_limit(gateway.server.max_connections);
     let ops = gateway.server.ops_address.map(open_ops).transpose()?;
-    let enabled = gateway.listeners.iter().filter(|listener| listener.enabled);
-    let listeners = listeners::open_all(enabled, seats.len(), &[]).map_err(BootError::Listener)?;
+    let Found { gateway, source, certificates, listeners } = match gateway.control {
+        Control::File => of_file(gateway, source, seats.len())?,
+        Control::Admin { .. } => of_admin(gateway, seats.len()),
+    };
     let access_log = access_log::Writer::start(&gateway.server.access_log, seats.len());
     let access_log = access_log.map_err(BootError::AccessLog)?;
     let spawn_shard = Box::new(shard::spawn);
     Ok(Boot { gateway, source, seats, listeners, ops, access_log, certificates, spawn_shard })
+}
+
+/// The configuration that the process begins with, and what belongs to it.
+struct Found {
+    gateway: Gateway,
+    source: Source,
+    certificates: certificates::Read,
+    listeners: Vec<OpenListener>,
+}
+
+fn of_file(gateway: Gateway, source: Source, shards: usize) -> Result<Found, BootError> {
+    let certificates = certificates::read_anew(&gateway, &Tls::default()).map_err(BootError::Certificates)?;
+    let listeners = open_listeners(&gateway, shards).map_err(BootError::Listener)?;
+    Ok(Found { gateway, source, certificates, listeners })
+}
+
+/// The last good copy; else nothing, until the admin sends something. What was right once and cannot be had now (a port
+/// that somebody else holds) does not end the process: the admin may have something better by now, and is told.
+fn of_admin(own: Gateway, shards: usize) -> Found {
+    if let Some((gateway, certificates, started)) = remote::from_copy(&own) {
+        match open_listeners(&gateway, shards) {
+            Ok(listeners) => {
+                return Found { gateway, source: Source::Admin(Some(started)), certificates, listeners };
+            }
+            Err(error) => error!("the last good copy cannot be used: {error}; waiting for the admin"),
+        }
+    }
+    let certificates = certificates::Read::default();
+    Found { gateway: own, source: Source::Admin(None), certificates, listeners: Vec::new() }
+}
+
+fn open_listeners(gateway: &Gateway, shards: usize) -> Result<Vec<OpenListener>, OpenError> {
+    let enabled = gateway.listeners.iter().filter(|listener| listener.enabled);
+    listeners::open_all(enabled, shards, &[])
 }
 
 /// The CPUs that this process may use, ascending.

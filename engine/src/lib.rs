@@ -33,5 +33,4 @@ pub mod stream;
 pub mod tcp;
 pub mod tenant;
 pub mod tls;
-pub mod unbuilt;
 pub mod upstream;

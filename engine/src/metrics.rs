@@ -70,6 +70,10 @@ families! {
     READY Gauge "coregate_ready" "1 while /readyz answers 200.";
     CONFIG_REVISION Gauge "coregate_config_revision" "Revision of the configuration that was last sent to the shards.";
     CONFIG_RELOADS Counter "coregate_config_reloads_total" "Reloads of the configuration by result.";
+    ADMIN_UP Gauge "coregate_admin_up" "1 while the admin answers; only with control.source = \"admin\".";
+    ADMIN_REVISION Gauge "coregate_admin_revision" "Revision of the admin that all shards have in force; 0 = none.";
+    ADMIN_REFUSED Counter "coregate_admin_refused_total" "Configurations of the admin that were refused.";
+    ADMIN_ANSWERED Gauge "coregate_admin_last_answer_timestamp_seconds" "When the admin last answered.";
     REQUESTS Counter "coregate_requests_total" "Exchanges that ended.";
     REQUESTS_PER_SECOND Gauge "coregate_requests_per_second" "Exchanges that ended in the last interval, by its length.";
     RESPONSES Counter "coregate_responses_total" "Answers sent by class of status.";

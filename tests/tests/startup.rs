@@ -162,18 +162,3 @@ fn a_flag_that_does_not_exist_is_refused() {
     assert!(finished.code.is_some_and(|code| code != 0), "{}", finished.output);
     assert!(finished.output.contains("--config"), "{}", finished.output);
 }
-
-#[test]
-fn what_this_build_cannot_do_is_refused() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let [file, token] = ["gateway.toml", "token"].map(|name| folder.path().join(name));
-    std::fs::write(&token, "secret").expect("a token");
-    let control = format!(
-        "[control]\nsource = \"admin\"\nadmin_url = \"http://127.0.0.1:8880\"\ntoken_file = {token:?}\n\
-         cache_path = \"last-good.json\"\n"
-    );
-    std::fs::write(&file, control).expect("a configuration");
-    let refused = Tool::start(&["--config", file.to_str().expect("UTF-8")]).finish();
-    assert_eq!(refused.code, Some(1), "{}", refused.output);
-    assert!(refused.output.contains("reads its configuration from a file"), "{}", refused.output);
-}

@@ -24,6 +24,7 @@ use super::health_checks::probe::{Approach, Security};
 use super::health_checks::{Checker, Subject};
 use super::listeners::OpenListener;
 use super::reload::{Held, Watch};
+use super::remote::Remote;
 use super::resolve::{self, Addresses};
 use super::shards::{self, Seed, Shards};
 use super::snapshot::{self, Process, Snapshot};
@@ -56,6 +57,8 @@ pub struct Engine {
     pub cluster_limits: Option<ClusterLimits>,
     /// How often the configuration was read again.
     pub reloads: Reloads,
+    /// What is known of the admin; `None` where the configuration comes from a file.
+    pub remote: Option<Remote>,
     /// The certificates' files.
     pub certificates: Certificates,
     /// The access log's thread, if there is a log.
@@ -165,10 +168,12 @@ impl Engine {
             events: &events,
         })?;
         info!(shards = shards.count(), "started");
-        let watch = match source {
-            Source::File(watch) => Some(watch),
-            Source::BuiltIn => None,
+        let (watch, copy) = match source {
+            Source::File(watch) => (Some(watch), None),
+            Source::Admin(copy) => (None, copy),
+            Source::BuiltIn => (None, None),
         };
+        let remote = Remote::new(&snapshot.gateway, copy);
         let mut watched = Certificates::default();
         watched.watch(certificates.watches);
         let engine = Self {
@@ -177,6 +182,7 @@ impl Engine {
             flow,
             cluster_limits,
             reloads: Reloads::default(),
+            remote,
             certificates: watched,
             access_log,
             listeners: held,
@@ -195,6 +201,9 @@ impl Engine {
     pub fn not_ready(&self) -> Option<String> {
         if self.stopping.is_some() {
             return Some("the process is stopping".to_owned());
+        }
+        if let Some(why) = self.remote.as_ref().and_then(Remote::not_ready) {
+            return Some(why);
         }
         let waiting = self.shards.not_ready();
         (!waiting.is_empty()).then(|| format!("shards {waiting:?} have no configuration in force yet"))
@@ -236,6 +245,11 @@ impl Engine {
                     let (gateway, tls) = (self.snapshot.gateway.clone(), self.snapshot.tls.clone());
                     self.apply(gateway, tls, Vec::new(), now);
                 }
+            }
+            Event::Remote(news) => self.on_remote(*news),
+            Event::RemoteLoaded(loaded) => {
+                let (fetched, loaded) = *loaded;
+                self.on_remote_loaded(fetched, loaded, now);
             }
             Event::CertificatesRead(read) => self.on_certificates_read(*read, now),
             Event::Checked(result) => self.on_checked(&result, now),
@@ -342,6 +356,9 @@ impl Engine {
         let now = self.shards.applied();
         if now > before && now == self.snapshot.revision {
             info!(revision = now, "configuration applied");
+            if let Some(remote) = &self.remote {
+                remote.news.notify_one();
+            }
         }
     }
 

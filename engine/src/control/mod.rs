@@ -11,6 +11,7 @@
 //! | `shards.rs` | the links to the shards |
 //! | `snapshot.rs` | a configuration, compiled for the shards |
 //! | `certificates.rs` | listeners' certificates, and the changes of their files |
+//! | `remote.rs`, `remote/` | the configuration from an admin process, and reports to it |
 //! | `reload.rs` | when the configuration is read again, and what of it can be taken over |
 //! | `listeners.rs` | listening sockets |
 //! | `resolve.rs` | node names |
@@ -34,6 +35,7 @@ pub mod listeners;
 pub mod ops;
 pub mod redis;
 pub mod reload;
+pub mod remote;
 pub mod resolve;
 pub mod shards;
 pub mod snapshot;
@@ -75,6 +77,10 @@ const QUESTIONS_QUEUED_MAX: usize = 64;
 pub enum Event {
     /// The configuration was read again.
     Loaded(Box<Result<Loaded, LoadError>>),
+    /// What is known of the admin has changed, or it has sent a configuration.
+    Remote(Box<remote::News>),
+    /// What the admin sent was checked.
+    RemoteLoaded(Box<(remote::Fetched, Result<Loaded, LoadError>)>),
     /// Certificate files that have changed were read again.
     CertificatesRead(Box<Reread>),
     /// Node names were looked up again.
@@ -134,6 +140,7 @@ fn run_here(boot: Boot) -> io::Result<Ending> {
         let (events_to, events) = mpsc::channel(EVENTS_QUEUED_MAX);
         let (questions_to, questions) = mpsc::channel(QUESTIONS_QUEUED_MAX);
         let (engine, ops) = Engine::start(boot, &reports_to, events_to).await?;
+        engine.follow_admin(questions_to.clone());
         if let Some(socket) = ops {
             ops::start(socket, questions_to)?;
         }

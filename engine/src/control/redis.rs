@@ -43,7 +43,7 @@ use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
 use tokio::time::timeout;
 
-pub use address::Address;
+pub use address::{Address, tls as tls_config};
 pub use health::{Health, Trouble};
 pub use link::Redis;
 

@@ -8,6 +8,7 @@
 //! stood still from one poll to the next, as half a file can be valid too. A file that is gone is waited for.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::{self, Metadata};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -22,7 +23,6 @@ use super::certificates;
 use super::flow::writer;
 use super::resolve::{self, Answer, Name};
 use crate::tls::Tls;
-use crate::unbuilt;
 
 /// How often the file is looked at. A change is in force after one to two of these.
 pub const POLL: Duration = Duration::from_millis(500);
@@ -112,16 +112,24 @@ pub struct Loaded {
 
 /// Reads the file and those that it names off the control thread, and looks up the names that are not `known`.
 pub async fn load(path: PathBuf, known: BTreeSet<Name>, before: Tls) -> Result<Loaded, LoadError> {
+    load_by(move || coregate_config::load(&path).map_err(LoadError::Invalid), known, before).await
+}
+
+/// The same for a configuration that comes from elsewhere; `checked` gives it, and may take its time.
+pub async fn load_by(
+    checked: impl FnOnce() -> Result<Gateway, LoadError> + Send + 'static,
+    known: BTreeSet<Name>,
+    before: Tls,
+) -> Result<Loaded, LoadError> {
     let read = tokio::task::spawn_blocking(move || {
-        let gateway = coregate_config::load(&path).map_err(LoadError::Invalid)?;
+        let gateway = checked()?;
         let read = certificates::read_anew(&gateway, &before).map_err(LoadError::Certificates)?;
         Ok((gateway, read))
     });
     let (gateway, certificates) = read.await.map_err(|_| LoadError::Panicked)??;
-    let mut refused = unbuilt::refused(&gateway);
-    refused.extend(writer::check(&gateway.stats));
-    if !refused.is_empty() {
-        return Err(LoadError::Unbuilt(refused));
+    let unfit = writer::check(&gateway.stats);
+    if !unfit.is_empty() {
+        return Err(LoadError::Unfit(unfit));
     }
     let new = resolve::names_of(&gateway).filter(|name| !known.contains(name)).collect();
     let answers = resolve::look_up(new).await;
@@ -135,10 +143,22 @@ pub enum LoadError {
     Invalid(Report),
     /// Everything that is wrong with the certificates that it names.
     Certificates(Vec<String>),
-    /// It asks for things that this build does not do.
-    Unbuilt(Vec<String>),
+    /// It cannot be run here.
+    Unfit(Vec<String>),
     /// Checking it panicked: a bug in the checks.
     Panicked,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Invalid(report) => report.fmt(f),
+            Self::Unfit(lines) | Self::Certificates(lines) => f.write_str(&lines.join("\n")),
+            Self::Panicked => {
+                f.write_str("the configuration's checks have panicked, which is a bug of coregate")
+            }
+        }
+    }
 }
 
 /// The settings of a new configuration that need a restart, as far as they differ from those of the running one.

@@ -43,12 +43,26 @@ impl Rig {
     pub async fn start(toml: &str) -> Self {
         let file = TempFile::new(toml);
         let gateway = coregate_config::load(&file.0).unwrap();
+        let source = Source::File(Watch::new(file.0.clone()));
+        Self::start_from(gateway, source, file).await
+    }
+
+    /// Starts an engine whose configuration comes from an admin, and that has none yet. Nobody asks the admin.
+    pub async fn start_with_admin(own: &str) -> Self {
+        let control = "[control]\nsource = \"admin\"\nadmin_url = \"http://127.0.0.1:1\"\n\
+                       token_file = \"token\"\ncache_path = \"copy\"\n";
+        let file = TempFile::new(&format!("{own}\n{control}"));
+        let gateway = coregate_config::parse_toml(&file.read(), "test").unwrap();
+        Self::start_from(gateway, Source::Admin(None), file).await
+    }
+
+    async fn start_from(gateway: Gateway, source: Source, file: TempFile) -> Self {
         let (seeds_to, seeds) = std_mpsc::channel();
         let enabled: Vec<_> = gateway.listeners.iter().filter(|listener| listener.enabled).collect();
         let boot = Boot {
             listeners: listeners::open_all(enabled, 2, &[]).unwrap(),
             gateway,
-            source: Source::File(Watch::new(file.0.clone())),
+            source,
             seats: vec![None, None],
             ops: None,
             access_log: None,
@@ -109,6 +123,11 @@ impl TempFile {
         let file = Self(std::env::temp_dir().join(format!("coregate-{}-{number}.toml", std::process::id())));
         file.write(text);
         file
+    }
+
+    /// Its text.
+    pub fn read(&self) -> String {
+        std::fs::read_to_string(&self.0).unwrap()
     }
 
     /// Replaces its text.

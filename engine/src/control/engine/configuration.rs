@@ -1,6 +1,6 @@
 //! A new configuration, or new certificates: read off the loop, then taken over as a whole or not at all.
 //!
-//! Input: that a file has changed, or SIGHUP; what the task says that has read it. Output: the next snapshot, sent to the
+//! Input: that a file has changed, or SIGHUP, or a snapshot of the admin; what the task says that has read it. Output: the next snapshot, sent to the
 //! shards with the sockets of new listeners. What is wrong changes nothing and is logged line by line.
 
 use std::net::SocketAddr;
@@ -8,14 +8,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use coregate_config::checked::Gateway;
+use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use super::{Engine, Loading, as_held, log_listeners, subjects};
 use crate::control::Event;
 use crate::control::certificates::{self, Reread};
 use crate::control::flow::calendar::Moment;
+use crate::control::flow::writer;
 use crate::control::listeners::{self, OpenListener};
+use crate::control::ops::Question;
 use crate::control::reload::{self, LoadError, Loaded};
+use crate::control::remote::follow::Follower;
+use crate::control::remote::report::{Identity, Reporter};
+use crate::control::remote::{Fetched, News, Place};
 use crate::control::shards;
 use crate::control::snapshot::{Process, Snapshot};
 use crate::tls::Tls;
@@ -23,6 +29,11 @@ use crate::tls::Tls;
 impl Engine {
     /// Reads the configuration again. `why` is for the log.
     pub fn reload(&mut self, why: &str) {
+        if let Some(remote) = &self.remote {
+            info!(admin = remote.url, "{why}: asking the admin for the configuration again");
+            remote.demand.notify_one();
+            return;
+        }
         let Some(watch) = &mut self.watch else {
             info!("{why}: nothing to reload, the configuration is built in");
             return;
@@ -51,37 +62,103 @@ impl Engine {
     /// Takes over what was read, or says why not.
     pub(super) fn on_loaded(&mut self, loaded: Result<Loaded, LoadError>, now: Instant) {
         let again = std::mem::replace(&mut self.loading, Loading::No) == Loading::Again;
-        match loaded.map_err(|error| describe(&error)).and_then(|loaded| self.take_over(loaded, now)) {
-            Ok(()) => {
-                self.reloads.applied += 1;
-                self.reloads.last_error = None;
-            }
-            Err(why) => {
-                error!(
-                    revision = self.snapshot.revision,
-                    "the new configuration is refused, nothing changed"
-                );
-                self.reloads.refused += 1;
-                self.reloads.last_error = Some(why);
-            }
+        match loaded.and_then(|loaded| self.take_over(loaded, now)) {
+            Ok(()) => self.note_applied(),
+            Err(error) => self.note_refused(&error),
         }
         if again {
             self.reload("it was asked for meanwhile");
         }
     }
 
+    fn note_applied(&mut self) {
+        self.reloads.applied += 1;
+        self.reloads.last_error = None;
+    }
+
+    fn note_refused(&mut self, error: &LoadError) {
+        let why = describe(error);
+        error!(revision = self.snapshot.revision, "the new configuration is refused, nothing changed");
+        self.reloads.refused += 1;
+        self.reloads.last_error = Some(why);
+    }
+
+    /// Begins to follow the admin, where the configuration comes from one.
+    pub fn follow_admin(&self, questions: mpsc::Sender<Question>) {
+        let (Some(remote), Some(place)) = (&self.remote, Place::of(&self.snapshot.gateway)) else { return };
+        let follower = Follower {
+            place: place.clone(),
+            instance: remote.instance.clone(),
+            held: remote.taken.as_ref().and_then(|taken| taken.etag.clone()),
+            demand: remote.demand.clone(),
+            events: self.events.clone(),
+        };
+        let identity = Identity {
+            instance: remote.instance.clone(),
+            boot: writer::boot(),
+            hostname: writer::instance(),
+            started_at: jiff::Timestamp::now(),
+        };
+        let reporter = Reporter { place, identity, news: remote.news.clone(), questions };
+        tokio::spawn(follower.run());
+        tokio::spawn(reporter.run());
+    }
+
+    /// What the task that asks the admin has to say. A configuration is checked off the loop.
+    pub(super) fn on_remote(&mut self, news: News) {
+        let Some(remote) = &mut self.remote else { return };
+        let fetched = match news {
+            News::Contact(contact) => return remote.on_contact(contact, jiff::Timestamp::now()),
+            News::Fetched(fetched) => fetched,
+        };
+        info!(revision = fetched.snapshot.revision, "the admin has sent a configuration: checking it");
+        let running = Arc::clone(&self.snapshot.gateway);
+        let snapshot = fetched.snapshot.clone();
+        let known = self.addresses.names().into_iter().collect();
+        let before = self.snapshot.tls.clone();
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let loaded = reload::load_by(move || snapshot.check(&running), known, before).await;
+            let _ = events.send(Event::RemoteLoaded(Box::new((fetched, loaded)))).await;
+        });
+    }
+
+    /// Takes over what the admin sent, or says why not; to the admin, too.
+    pub(super) fn on_remote_loaded(
+        &mut self,
+        Fetched { snapshot, verdict }: Fetched,
+        loaded: Result<Loaded, LoadError>,
+        now: Instant,
+    ) {
+        let taken = loaded.and_then(|loaded| self.take_over(loaded, now));
+        let since = self.snapshot.revision;
+        let Some(remote) = &mut self.remote else { return };
+        match &taken {
+            Ok(()) => {
+                remote.on_taken(&snapshot, since);
+                self.note_applied();
+            }
+            // One that is tried again and fails alike was told of before.
+            Err(error) => {
+                if remote.on_refused(&snapshot, error) {
+                    self.note_refused(error);
+                }
+            }
+        }
+        // Whoever waits for it may be gone.
+        let _ = verdict.send(taken.is_ok());
+    }
+
     /// All or nothing: opens new listeners, then hands the configuration to the shards.
-    fn take_over(&mut self, loaded: Loaded, now: Instant) -> Result<(), String> {
+    fn take_over(&mut self, loaded: Loaded, now: Instant) -> Result<(), LoadError> {
         if self.stopping.is_some() {
-            return Err("the process is stopping".to_owned());
+            return Err(LoadError::Unfit(vec!["the process is stopping".to_owned()]));
         }
         let Loaded { gateway, answers, certificates } = loaded;
         let held: Vec<SocketAddr> = self.listeners.iter().map(|held| held.bound).collect();
         let to_open = reload::to_open(&gateway, &self.listeners);
-        let opened = listeners::open_all(to_open, self.shards.count(), &held).map_err(|error| {
-            error!("{error}");
-            error.to_string()
-        })?;
+        let opened = listeners::open_all(to_open, self.shards.count(), &held)
+            .map_err(|error| LoadError::Unfit(vec![error.to_string()]))?;
         let running = Arc::clone(&self.snapshot.gateway);
         let restart = reload::needs_restart(&running, &gateway);
         if !restart.is_empty() {
@@ -147,20 +224,11 @@ impl Engine {
 /// Logs every error; what is left of them for the API is one text.
 fn describe(error: &LoadError) -> String {
     match error {
-        LoadError::Invalid(report) => {
-            for problem in &report.errors {
-                error!("{problem}");
-            }
-            report.to_string()
+        LoadError::Invalid(report) => report.errors.iter().for_each(|problem| error!("{problem}")),
+        LoadError::Unfit(lines) | LoadError::Certificates(lines) => {
+            lines.iter().for_each(|line| error!("{line}"));
         }
-        LoadError::Unbuilt(what) | LoadError::Certificates(what) => {
-            what.iter().for_each(|line| error!("{line}"));
-            what.join("\n")
-        }
-        LoadError::Panicked => {
-            let why = "the configuration's checks have panicked, which is a bug of coregate";
-            error!("{why}");
-            why.to_owned()
-        }
+        LoadError::Panicked => error!("{error}"),
     }
+    error.to_string()
 }

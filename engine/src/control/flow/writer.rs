@@ -325,14 +325,14 @@ pub fn check(stats: &Stats) -> Vec<String> {
 }
 
 /// The machine's name, for people who look at the keys.
-fn instance() -> String {
+pub fn instance() -> String {
     let name = rustix::system::uname();
     let name = name.nodename().to_string_lossy();
     name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).take(64).collect()
 }
 
 /// This start of this process, told apart from every other: when, and a random number.
-fn boot() -> String {
+pub fn boot() -> String {
     use std::hash::BuildHasher;
     let random = std::collections::hash_map::RandomState::new().hash_one(std::process::id());
     format!("{:x}-{random:016x}", jiff::Timestamp::now().as_microsecond())

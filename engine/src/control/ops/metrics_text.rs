@@ -15,6 +15,7 @@ use crate::account::{
 };
 use crate::control::engine::Engine;
 use crate::control::flow::Series;
+use crate::control::remote::Contact;
 use crate::control::snapshot::{NodePlan, ServicePlan};
 use crate::metrics::{self as m, Family, Samples, Text};
 
@@ -30,6 +31,7 @@ pub fn render(engine: &Engine) -> String {
         samples.add(&[("result", "applied")], engine.reloads.applied);
         samples.add(&[("result", "refused")], engine.reloads.refused);
     });
+    admin(&mut text, engine);
     site(&mut text, &engine.flow.site);
     subjects(&mut text, "service", &engine.flow.services, &OF_SERVICES);
     service_endings(&mut text, engine);
@@ -46,6 +48,17 @@ pub fn render(engine: &Engine) -> String {
     redis(&mut text, engine);
     process(&mut text);
     text.into_string()
+}
+
+fn admin(text: &mut Text, engine: &Engine) {
+    let Some(remote) = &engine.remote else { return };
+    text.single(m::ADMIN_UP, u8::from(remote.contact == Contact::Up));
+    let in_force = remote.in_force(engine.shards.applied());
+    text.single(m::ADMIN_REVISION, in_force.map_or(0, |taken| taken.revision));
+    text.single(m::ADMIN_REFUSED, remote.refused_count);
+    if let Some(at) = remote.answered_at {
+        text.single(m::ADMIN_ANSWERED, at.as_second());
+    }
 }
 
 fn site(text: &mut Text, site: &Series) {

@@ -152,7 +152,8 @@ fn explain(kind: &str, words: &str) -> String {
     )
 }
 
-fn tls() -> Result<ClientConfig, String> {
+/// TLS with a server that is verified by the system's roots, or by those that SSL_CERT_FILE and SSL_CERT_DIR name. Reads files.
+pub fn tls() -> Result<ClientConfig, String> {
     let roots = system_roots()?.store;
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
