@@ -15,15 +15,15 @@ BENCH_FLAGS ?=
 TEST_FEATURES := --features coregate/fault-injection
 
 .PHONY: help run test test-deps format-check lint build-for-tests unit-and-integration deny fuzz fuzz-short \
-	sanitize check bench wrk clean
+	sanitize check bench wrk clean web web-test
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Starts a gateway on port 8080 with two origins behind it; says what to curl
+run: web ## Starts a gateway on port 8080 with two origins behind it; says what to curl
 	$(CARGO) run --profile quick -p coregate -- demo $(DEMO_FLAGS)
 
-test: test-deps format-check lint build-for-tests unit-and-integration deny fuzz-short ## Installs what tests need, then checks everything
+test: test-deps format-check lint web web-test build-for-tests unit-and-integration deny fuzz-short ## Installs what tests need, then checks everything
 	@echo "make test: all is well"
 
 test-deps: ## Installs what the tests need, where it is missing
@@ -36,6 +36,12 @@ lint: ## Clippy over everything, warnings are errors; shellcheck where it is ins
 	$(CARGO) clippy --workspace --all-targets $(TEST_FEATURES) -- -D warnings
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run fuzz/run scripts/*.sh wrk-scripts/*.sh; \
 	else echo "shellcheck is not installed: the scripts were not checked"; fi
+
+web: ## Builds the admin's dashboard into admin/web/dist, where npm is installed
+	scripts/web.sh build
+
+web-test: ## The dashboard's lints, types and unit tests, where npm is installed
+	scripts/web.sh test
 
 build-for-tests: ## Builds the binaries that the integration tests start
 	$(CARGO) build --workspace --bins $(TEST_FEATURES)
@@ -73,4 +79,4 @@ wrk: ## The wrk suite: origin directly, coregate, and nginx and HAProxy where in
 
 clean: ## Removes what was built
 	$(CARGO) clean
-	rm -rf fuzz/target fuzz/artifacts
+	rm -rf fuzz/target fuzz/artifacts admin/web/dist admin/web/node_modules

@@ -11,7 +11,7 @@ mkdir -p "$tools/bin"
 # command:package
 wanted=(wrk:wrk nginx:nginx-light haproxy:haproxy curl:curl openssl:openssl ps:procps setpriv:util-linux
     redis-server:redis-server redis-cli:redis-tools mariadbd:mariadb-server mariadb:mariadb-client taskset:util-linux cc:gcc c++:g++ git:git python3:python3 nghttp:nghttp2-client
-    h2load:nghttp2-client nghttpd:nghttp2-server)
+    h2load:nghttp2-client nghttpd:nghttp2-server chromium:chromium)
 # Python packages that tests run as peers; the second word is what they are imported as.
 python_wanted=(h2==4.3.0:h2 wsproto==1.3.2:wsproto websockets==15.0.1:websockets
     grpcio==1.85.3:grpc grpcio-health-checking==1.85.1:grpc_health)
@@ -52,6 +52,8 @@ install_packages() {
     done
     # nginx speaks the PROXY protocol in both directions by its stream module, which has no command.
     [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
+    # Screenshots of the dashboard in Chinese.
+    [ -e /usr/share/fonts/truetype/wqy/wqy-microhei.ttc ] || missing+=(fonts-wqy-microhei)
     [ ${#missing[@]} -gt 0 ] || return 0
     if ! command -v apt-get >/dev/null; then
         say "please install: ${missing[*]}"
