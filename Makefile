@@ -15,7 +15,7 @@ BENCH_FLAGS ?=
 TEST_FEATURES := --features coregate/fault-injection
 
 .PHONY: help run test test-deps format-check lint build-for-tests unit-and-integration deny fuzz fuzz-short \
-	sanitize check bench wrk clean web web-test
+	sanitize check bench wrk deb clean web web-test
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,12 @@ bench: ## Micro-benchmarks, then coregate beside nginx and HAProxy; writes bench
 
 wrk: ## The wrk suite: origin directly, coregate, and nginx and HAProxy where installed
 	wrk-scripts/run.sh $(WRK_FLAGS)
+
+deb: ## Debian packages of both processes, into target/debian; needs cargo-deb (make test-deps has it)
+	@if command -v npm >/dev/null; then $(MAKE) web; fi
+	$(CARGO) build --release --locked -p coregate -p coregate-admin
+	PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) deb --no-build -p coregate -o target/debian/
+	PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) deb --no-build -p coregate-admin -o target/debian/
 
 clean: ## Removes what was built
 	$(CARGO) clean

