@@ -100,7 +100,7 @@ const hour = () => new Date().getUTCHours()
 function flow(scope: Flow['scope'], name: string): Flow {
   const size = scope === 'site' ? 1 : 0.3
   const shape = (h: number) =>
-    Math.round(size * (52_000 + 46_000 * Math.sin(((h - 8) / 24) * 2 * Math.PI) + 9000 * Math.sin(h * 2.3)))
+    Math.round(size * (62_000 + 46_000 * Math.sin(((h - 8) / 24) * 2 * Math.PI) + 9000 * Math.sin(h * 2.3)))
   const today = Array.from({ length: 24 }, (_, h) =>
     h > hour() ? null : h === hour() ? Math.round(shape(h) * 0.6) : shape(h),
   )

@@ -41,6 +41,7 @@ for (const variant of variants) {
   const page = await browser.newPage({ viewport: { width, height }, reducedMotion: 'reduce' })
   page.on('console', (message) => message.type() === 'error' && console.log(variant, message.text()))
   page.on('pageerror', (error) => console.log(variant, 'page error', error.message))
+  page.on('dialog', (dialog) => dialog.accept())
   await page.addInitScript(
     ([theme, language]) => {
       localStorage.setItem('coregate.theme', theme)

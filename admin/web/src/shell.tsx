@@ -45,14 +45,33 @@ export function Shell({ current, children }: { current: string; children: Compon
         <p class="rail-foot figures">{status.value ? `v${status.value.version}` : ''}</p>
       </nav>
       <div class="beside">
-        <TopBar />
-        <Bars />
+        <Head />
         <main id="content" tabIndex={-1}>
           {children}
         </main>
       </div>
       <BottomBar page={page} />
       <Notices />
+    </div>
+  )
+}
+
+/** What stays in sight: the top bar and what waits for somebody. Its height is told to what sticks below it. */
+function Head() {
+  const ref = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    const element = ref.current
+    if (!element) return
+    const resized = new ResizeObserver(() => {
+      document.documentElement.style.setProperty('--head', `${element.offsetHeight}px`)
+    })
+    resized.observe(element)
+    return () => resized.disconnect()
+  }, [])
+  return (
+    <div class="head" ref={ref}>
+      <TopBar />
+      <Bars />
     </div>
   )
 }

@@ -4,7 +4,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 import { language, locale, t } from '../i18n'
 import { ApiError, api, may, seg } from '../lib/api'
-import { diff } from '../lib/diff'
+import { diff, same } from '../lib/diff'
 import { rate } from '../lib/format'
 import { useLoad, useSettled } from '../lib/load'
 import { go, guard, href } from '../lib/router'
@@ -95,7 +95,8 @@ function Editor({
 
   const sent = prune(body)
   const paths = diff(original, sent)
-  const dirty = paths.length > 0
+  // What a new item begins with is nobody's input.
+  const dirty = detail ? paths.length > 0 : !same(prune(start ?? {}), sent)
   const found = useProblems(kind, detail?.item.name ?? null, sent, version, dirty)
   const all = refused ?? found
   const problems = strict ? all : all.filter((problem) => wasTouched(problem.key, touched))

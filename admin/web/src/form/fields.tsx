@@ -14,12 +14,16 @@ interface Props {
   bare?: boolean
 }
 
+/** Lists that grow long. */
+const WIDE = /(hosts|allow|deny)$/
+
 type Ids = { id?: string; 'aria-describedby'?: string; 'aria-invalid'?: boolean; 'aria-label'?: string }
 
 export function KeyField({ path, def, bare }: Props) {
   const form = useForm()
   const name = label(form.kind, path)
   const lists = def.type.startsWith('list of')
+  const dotted = path.filter((part) => typeof part === 'string').join('.')
   const errors = errorsAt(form, path, lists)
   const control = (ids: Ids) => <Control path={path} def={def} ids={ids} />
   if (def.type === 'boolean') {
@@ -37,7 +41,7 @@ export function KeyField({ path, def, bare }: Props) {
   }
   if (bare) return control({ 'aria-label': name, 'aria-invalid': errors.length > 0 || undefined })
   return (
-    <Field label={name} errors={errors} wide={lists} help={<Prose text={help(form.kind, path, def)} />}>
+    <Field label={name} errors={errors} wide={WIDE.test(dotted)} help={<Prose text={help(form.kind, path, def)} />}>
       {control}
     </Field>
   )

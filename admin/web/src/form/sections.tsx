@@ -87,8 +87,6 @@ export function KeyEntry({ path, def }: { path: Path; def: SchemaKey }) {
     if (dotted.startsWith('headers.')) return <HeaderRules path={path} def={def} />
     return <Rows path={path} def={def} />
   }
-  if (form.kind !== 'service' && path.length === 1 && (dotted === 'name' || dotted === 'app_id') && !form.isNew)
-    return null
   return <KeyField path={path} def={def} />
 }
 

@@ -79,6 +79,7 @@ export const zh: Messages = {
   'login.password': '密码',
   'login.submit': '登录',
   'login.wrong': '用户名或密码不正确。多次失败后账户会暂时锁定。',
+  'login.first': '首次启动？请使用 coregate-admin 输出的初始设置链接。',
   'login.setup_required': '还没有账户。请打开 coregate-admin 启动时输出的初始设置链接。',
   'setup.title': '初始设置',
   'setup.about': '创建第一个账户。它具有管理员角色，可以添加其他账户。',

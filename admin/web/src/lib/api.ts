@@ -1,6 +1,6 @@
 // The one way to the REST API. Every failure is an ApiError with words that can be shown as they are.
 
-import { signal } from '@preact/signals'
+import { effect, signal } from '@preact/signals'
 import type { Conflict, Problem, Session } from './types'
 
 export class ApiError extends Error {
@@ -99,8 +99,18 @@ export const api = {
   delete: async <T>(path: string, query?: Query) => json<T>(await call('DELETE', path, query)),
 }
 
-/** Asks who is logged in, once at the start. */
+const KNOWN = 'coregate.known'
+
+/** Asks who is logged in, once at the start; a browser in which nobody ever logged in is not asked about. */
 export async function findSession(): Promise<void> {
+  effect(() => {
+    if (session.value) localStorage.setItem(KNOWN, '1')
+    else if (session.value === null) localStorage.removeItem(KNOWN)
+  })
+  if (!localStorage.getItem(KNOWN)) {
+    session.value = null
+    return
+  }
   try {
     session.value = await api.get<Session>('/session')
   } catch (error) {

@@ -77,5 +77,10 @@ export function show(value: Json | undefined): string {
   if (value === undefined || value === null) return ''
   if (typeof value === 'string') return value
   if (Array.isArray(value) && value.every((x) => typeof x !== 'object')) return value.join(', ')
+  if (isObject(value) && Object.values(value).every((x) => x === null || typeof x !== 'object')) {
+    return Object.entries(value)
+      .map(([key, inner]) => `${key} = ${inner}`)
+      .join('\n')
+  }
   return JSON.stringify(value, null, 2)
 }

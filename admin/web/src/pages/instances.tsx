@@ -109,7 +109,7 @@ function Rows({ list, reload }: { list: Instance[]; reload: () => void }) {
             `${integer(row.nodes.down, tag)} / ${integer(row.nodes.up + row.nodes.down + (row.nodes.unknown ?? 0), tag)}`,
         },
         { id: 'started', head: t('col.started'), minor: true, cell: (row) => <Ago at={row.started_at} /> },
-        { id: 'seen', head: t('col.seen'), cell: (row) => <Ago at={row.last_seen_at} /> },
+        { id: 'seen', head: t('col.seen'), minor: true, cell: (row) => <Ago at={row.last_seen_at} /> },
         {
           id: 'forget',
           head: '',

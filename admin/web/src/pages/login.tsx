@@ -89,6 +89,7 @@ export function Login() {
           {t('login.submit')}
         </Button>
       </form>
+      <p class="muted small">{t('login.first')}</p>
     </Outside>
   )
 }

@@ -136,10 +136,13 @@ function List() {
                       <>
                         {row.name}
                         {!row.enabled && <Badge>{t('disabled')}</Badge>}
+                        <small class="only-narrow">
+                          <Match row={row} />
+                        </small>
                       </>
                     ),
                   },
-                  { id: 'routes', head: t('col.routes'), cell: (row) => <Match row={row} /> },
+                  { id: 'routes', head: t('col.routes'), minor: true, cell: (row) => <Match row={row} /> },
                   { id: 'nodes', head: t('col.nodes'), sort: 'nodes_down', cell: (row) => <Nodes row={row} /> },
                   {
                     id: 'qps',

@@ -54,17 +54,18 @@ export function Menu({
         aria-haspopup="menu"
         aria-expanded={open}
         aria-controls={open ? id : undefined}
-        aria-label={label}
+        aria-label={text ? undefined : label}
         title={text ? undefined : label}
         onClick={() => setOpen(!open)}
       >
         {icon && <Icon name={icon} />}
-        {initial && (
-          <span class="avatar" aria-hidden="true">
-            {initial}
+        {initial && <span class="avatar" data-initial={initial} aria-hidden="true" />}
+        {text && <span class="unseen">{label}</span>}
+        {text && (
+          <span class="menu-text" aria-hidden="true">
+            {text}
           </span>
         )}
-        {text && <span class="menu-text">{text}</span>}
       </button>
       {open && (
         // biome-ignore lint/a11y/useKeyWithClickEvents: a key on an item is a click on it
