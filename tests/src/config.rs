@@ -149,6 +149,8 @@ pub struct Config {
     pub(crate) server: Vec<String>,
     pub(crate) listener: Vec<String>,
     pub(crate) rest: Vec<String>,
+    /// The admin's URL, where listeners and services come from there.
+    pub(crate) admin: Option<String>,
 }
 
 impl Config {
@@ -166,6 +168,16 @@ impl Config {
             section(&mut toml, "access_log.path = \"none\"");
         }
         self.server.iter().for_each(|line| section(&mut toml, line));
+        if let Some(url) = &self.admin {
+            section(
+                &mut toml,
+                &format!(
+                    "\n[control]\nsource = \"admin\"\nadmin_url = {url:?}\ntoken_file = \"token\"\ncache_path = \"copy.json\""
+                ),
+            );
+            self.rest.iter().for_each(|text| section(&mut toml, text));
+            return toml;
+        }
         section(
             &mut toml,
             &format!("\n[[listeners]]\nname = \"web\"\naddress = \"{web}\"\nprotocol = \"http\""),

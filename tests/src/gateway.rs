@@ -27,6 +27,7 @@ pub struct Builder {
     config: Config,
     wrapper: Vec<String>,
     alone: bool,
+    token: String,
 }
 
 /// A running gateway.
@@ -37,6 +38,8 @@ pub struct Gateway {
     web: Port,
     ops: Port,
     folder: TempDir,
+    /// What it was started by.
+    words: Vec<String>,
     _machine: File,
 }
 
@@ -215,6 +218,13 @@ impl Builder {
         self
     }
 
+    /// Without listeners and services of its own: it follows the admin at that URL, with that token.
+    pub fn following(mut self, admin: &str, token: &str) -> Builder {
+        self.config.admin = Some(admin.into());
+        self.token = token.into();
+        self
+    }
+
     /// Started by a shell that first runs `command`, for example `ulimit -n 64`.
     pub fn after(mut self, command: &str) -> Builder {
         let script = format!("{command}; exec \"$0\" \"$@\"");
@@ -265,12 +275,71 @@ impl Builder {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("gateway.toml");
         fs::write(&path, self.config.toml(web.address(), ops.address())).expect("write the configuration");
+        if self.config.admin.is_some() {
+            fs::write(folder.path().join("token"), format!("{}\n", self.token)).expect("write the token");
+        }
         let mut words = self.wrapper.clone();
         words.push(binary().display().to_string());
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).arg("--config").arg(&path);
-        let (child, log) = spawn(command);
-        Gateway { child, log, web, ops, folder, _machine: machine }
+        let (child, log) = spawn(command(&words, &path));
+        Gateway { child, log, web, ops, folder, words, _machine: machine }
+    }
+
+    /// Starts it and waits until its ops address answers, ready or not.
+    #[track_caller]
+    pub fn start_unready(&self) -> Gateway {
+        let mut gateway = self.spawn();
+        gateway.wait_alive();
+        gateway
+    }
+}
+
+fn command(words: &[String], config: &Path) -> Command {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).arg("--config").arg(config);
+    command
+}
+
+impl Gateway {
+    #[track_caller]
+    fn wait_alive(&mut self) {
+        eventually("the gateway is alive", PATIENCE, || {
+            assert!(self.is_running(), "the gateway ended: {}", self.output());
+            Client::try_connect(self.ops.address()).is_ok()
+        });
+    }
+
+    /// Kills the process and starts it again in the same folder; waits until its ops address answers.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.child.kill().expect("kill the gateway");
+        self.child.wait().expect("its end");
+        (self.child, self.log) = spawn(command(&self.words, &self.config_path()));
+        self.wait_alive();
+    }
+
+    /// A file in its folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Waits until /readyz says so.
+    #[track_caller]
+    pub fn expect_ready(&self) {
+        eventually("the gateway is ready", PATIENCE, || self.is_ready());
+    }
+
+    /// Where a listener of that name listens; for those of an admin, whose ports are any free ones. Waits for it.
+    #[track_caller]
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        let mut found = None;
+        eventually(&format!("the listener {name}"), PATIENCE, || {
+            let nodes = self.ops("/api/v1/nodes").json();
+            let listeners = nodes["listeners"].as_array().cloned().unwrap_or_default();
+            let listener = listeners.iter().find(|it| it["name"] == name);
+            found = listener.and_then(|it| it["address"].as_str()?.parse().ok());
+            found.is_some()
+        });
+        found.expect("found")
     }
 }
 

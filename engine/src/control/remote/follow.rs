@@ -97,6 +97,11 @@ impl Follower {
         schedule.on_answer(answer, now(), chance());
         self.tell(News::Contact(contact)).await?;
         let Some(snapshot) = snapshot else { return Some(()) };
+        // An admin where nothing was ever published has nothing to say; least of all that what is served is to end.
+        if snapshot.revision == 0 {
+            schedule.on_applied(snapshot.etag);
+            return Some(());
+        }
         let (verdict, decided) = oneshot::channel();
         self.tell(News::Fetched(Fetched { snapshot: snapshot.clone(), verdict })).await?;
         if decided.await.unwrap_or(false) {

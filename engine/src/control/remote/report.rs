@@ -137,7 +137,7 @@ pub struct Nodes {
 pub struct NotUp {
     /// Whose it is.
     pub service: String,
-    /// As the configuration has it, or where it is.
+    /// As the configuration has it.
     pub address: String,
     /// How it is.
     pub state: NodeState,

@@ -4,9 +4,10 @@
 //! change of its subject. What was collected counts as sent only once the admin has taken it ([`Collector::on_taken`]).
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use coregate_config::checked::NodeAddress;
+use coregate_config::checked::{Node, NodeAddress, Service};
 use jiff::Timestamp;
 
 use super::{Flow, Latency, NAMES_MAX, NODES_MAX, NodeState, Nodes, NotUp, Report, Series, Want};
@@ -222,7 +223,11 @@ fn nodes(engine: &Engine) -> Nodes {
             }
             nodes.down += 1;
             let error = health.and_then(|health| health.last_error.as_ref());
-            add(node.address.to_string(), NodeState::Down, error.map_or("", |(_, why)| why));
+            let why = error.map_or("", |(_, why)| why);
+            match named(engine, &plan.config, node.address) {
+                Some(name) => add(name, NodeState::Down, &format!("{}: {why}", node.address)),
+                None => add(node.address.to_string(), NodeState::Down, why),
+            }
         }
         for node in plan.config.nodes.iter().filter(|node| node.enabled) {
             if let NodeAddress::Name(host, port) = &node.address
@@ -234,4 +239,13 @@ fn nodes(engine: &Engine) -> Nodes {
         }
     }
     nodes
+}
+
+/// The name under which the configuration has a node, unless that is its address.
+fn named(engine: &Engine, service: &Service, address: SocketAddr) -> Option<String> {
+    let has = |node: &&Node| engine.addresses_of(&node.address).contains(&address);
+    match &service.nodes.iter().find(has)?.address {
+        NodeAddress::Ip(_) => None,
+        NodeAddress::Name(host, port) => Some(format!("{host}:{port}")),
+    }
 }
