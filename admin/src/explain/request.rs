@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 const NOBODY: &str = "(credentials that are not valid)";
 
 /// A request to ask about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     /// For example `GET`.
@@ -34,28 +34,48 @@ pub struct Asked {
     pub tenant: Option<String>,
 }
 
+/// Why there can be no such request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// Which field.
+    pub key: &'static str,
+    /// What was given.
+    pub value: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl Wrong {
+    fn new(key: &'static str, value: &str, message: impl Into<String>) -> Self {
+        Self { key, value: value.to_owned(), message: message.into() }
+    }
+}
+
 fn get() -> String {
     "GET".to_owned()
 }
 
 impl Asked {
-    /// As the engine sees it. The error says what is wrong and what would be right.
-    pub fn request(&self, snapshot: &Snapshot, now_unix_seconds: u64) -> Result<Request, String> {
+    /// As the engine sees it.
+    ///
+    /// # Errors
+    /// There can be no such request.
+    pub fn request(&self, snapshot: &Snapshot, now_unix_seconds: u64) -> Result<Request, Wrong> {
         let client = self.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let tenant = self.tenant.clone().or_else(|| self.presented(snapshot, now_unix_seconds));
         let mut request =
             Request::new(&self.method, &self.url, client, tenant).map_err(|wrong| match wrong {
-                NoRequest::Method => format!("method = {:?}: not a method; right would be GET", self.method),
-                NoRequest::Url(error) => format!(
-                    "url = {:?}: {error}; right would be http://example.com/path or /path, percent-encoded",
-                    self.url
-                ),
+                NoRequest::Method => Wrong::new("method", &self.method, "not a method; right would be GET"),
+                NoRequest::Url(error) => {
+                    let form = "right would be http://example.com/path or /path, percent-encoded";
+                    Wrong::new("url", &self.url, format!("{error}; {form}"))
+                }
             })?;
         // What a request target says goes before the field (RFC 9112, section 3.2.2).
         if request.host.is_empty()
             && let Some(host) = self.header("host").next()
         {
-            target::authority(host).map_err(|error| format!("headers: host = {host:?}: {error}"))?;
+            target::authority(host).map_err(|error| Wrong::new("headers", host, format!("host: {error}")))?;
             host.clone_into(&mut request.host);
         }
         Ok(request)

@@ -82,10 +82,10 @@ fn credentials_are_looked_at_as_the_engine_does() {
 fn what_there_cannot_be_is_said() {
     let ground = ground(&document());
     let wrong = |asked: Asked| asked.request(ground.snapshot(), 0).unwrap_err();
-    assert!(wrong(asked("api.test/v1")).starts_with("url = "));
-    assert!(wrong(Asked { method: "G T".into(), ..asked("/") }).starts_with("method = "));
+    assert_eq!(wrong(asked("api.test/v1")).key, "url");
+    assert_eq!(wrong(Asked { method: "G T".into(), ..asked("/") }).key, "method");
     let host = vec![("host".to_owned(), "a b".to_owned())];
-    assert!(wrong(Asked { headers: host, ..asked("/") }).starts_with("headers: host"));
+    assert_eq!(wrong(Asked { headers: host, ..asked("/") }).key, "headers");
     assert!(Ground::compile(1, &json!({ "services": [{ "name": "a b" }] })).is_err());
 }
 

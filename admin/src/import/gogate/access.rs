@@ -54,12 +54,13 @@ pub fn convert(
         }
         fit &= tenants(callers, &mut access, tell);
     } else if !allow.is_blank() || !deny.is_blank() {
-        tell(format!(
-            "open_auth = {}, so black_list {} and white_list {} did not apply: left out",
-            row.open_auth,
-            quoted(&row.black_list),
-            quoted(&row.white_list)
-        ));
+        let lists = [("black_list", &row.black_list), ("white_list", &row.white_list)];
+        let given: Vec<String> = lists
+            .into_iter()
+            .filter(|(_, list)| !list.trim().is_empty())
+            .map(|(column, list)| format!("{column} {}", quoted(list)))
+            .collect();
+        tell(format!("open_auth = {}, so {} did not apply: left out", row.open_auth, given.join(" and ")));
     }
     if !access.is_empty() {
         service.insert("access".into(), Value::Object(access));
