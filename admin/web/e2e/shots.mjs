@@ -46,6 +46,7 @@ for (const variant of variants) {
     ([theme, language]) => {
       localStorage.setItem('coregate.theme', theme)
       localStorage.setItem('coregate.language', language)
+      localStorage.setItem('coregate.known', '1')
     },
     [theme, language],
   )

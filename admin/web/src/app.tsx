@@ -2,7 +2,7 @@
 
 import type { ComponentType } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
-import { language, t } from './i18n'
+import { t } from './i18n'
 import { session } from './lib/api'
 import { route } from './lib/router'
 import { loadStatus } from './lib/state'
@@ -55,9 +55,7 @@ function Inside({ first, rest }: { first: string; rest: string[] }) {
   }, [])
   const load = PAGES[first]
   return (
-    <Shell current={first || 'overview'}>
-      {load ? <Lazy key={`${first}/${language.value}`} load={load} rest={rest} /> : <NotFound />}
-    </Shell>
+    <Shell current={first || 'overview'}>{load ? <Lazy key={first} load={load} rest={rest} /> : <NotFound />}</Shell>
   )
 }
 

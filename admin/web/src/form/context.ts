@@ -15,9 +15,6 @@ export interface FormContext {
   body: Body
   change: (path: Path, value: Json | undefined) => void
   problems: Problem[]
-  /** Names to choose from. */
-  services: string[]
-  certificates: string[]
   nodes?: Detail['nodes']
   readonly: boolean
   isNew: boolean

@@ -9,7 +9,7 @@ import { rate } from '../lib/format'
 import { useLoad, useSettled } from '../lib/load'
 import { go, guard, href } from '../lib/router'
 import { loadStatus, notify } from '../lib/state'
-import type { Body, Conflict, Detail, Flow, Json, Page, Problem, Saved, Schema } from '../lib/types'
+import type { Body, Conflict, Detail, Flow, Json, Problem, Saved, Schema } from '../lib/types'
 import { Button, Callout, Dialog, errorText, Failure, Field, Segmented, Spinner } from '../ui/basics'
 import { DiffList } from '../ui/diff'
 import { ConflictDialog } from './conflict'
@@ -36,11 +36,6 @@ function loadSchema(): Promise<Schema> {
   return schemaLoaded
 }
 
-async function names(list: string): Promise<string[]> {
-  const page = await api.get<Page<{ name: string }>>(`/${list}`, { per_page: 200 })
-  return page.items.map((item) => item.name)
-}
-
 interface Props {
   kind: FormKind
   /** What is edited; left out for a new item. */
@@ -53,29 +48,16 @@ interface Props {
 export function ItemEditor(props: Props) {
   const lang = language.value
   const loaded = useLoad(async () => {
-    const [schema, services, certificates] = await Promise.all([
-      loadSchema(),
-      props.kind === 'listener' ? names('services') : [],
-      props.kind === 'tenant' ? [] : names('certificates').catch(() => []),
-      loadWords(),
-    ])
-    return { schema, services, certificates }
+    const [schema] = await Promise.all([loadSchema(), loadWords()])
+    return schema
   }, [props.kind, lang])
   if (loaded.error) return <Failure error={loaded.error} retry={loaded.reload} />
   if (!loaded.data) return <Spinner />
-  const keys = loaded.data.schema[props.kind]?.keys ?? []
-  return <Editor {...props} keys={keys} services={loaded.data.services} certificates={loaded.data.certificates} />
+  const keys = loaded.data[props.kind]?.keys ?? []
+  return <Editor {...props} keys={keys} />
 }
 
-function Editor({
-  kind,
-  detail,
-  start,
-  onSaved,
-  keys,
-  services,
-  certificates,
-}: Props & Pick<FormContext, 'keys' | 'services' | 'certificates'>) {
+function Editor({ kind, detail, start, onSaved, keys }: Props & Pick<FormContext, 'keys'>) {
   const isNew = !detail
   const original = useMemo(() => detail?.item.body ?? {}, [detail])
   const [body, setBody] = useState<Body>(() => ({ ...(detail?.item.body ?? start ?? {}) }))
@@ -125,8 +107,6 @@ function Editor({
     body,
     change,
     problems,
-    services,
-    certificates,
     nodes: detail?.nodes,
     readonly,
     isNew,

@@ -1,8 +1,10 @@
 // One control for each type that the schema knows.
 
-import { useEffect, useState } from 'preact/hooks'
-import { t } from '../i18n'
-import type { Json, SchemaKey } from '../lib/types'
+import { useEffect, useId, useState } from 'preact/hooks'
+import { language, t } from '../i18n'
+import { api } from '../lib/api'
+import { useLoad, useSettled } from '../lib/load'
+import type { Json, Page, SchemaKey } from '../lib/types'
 import { Field, Switch } from '../ui/basics'
 import { choice, errorsAt, help, label, useForm, valueAt } from './context'
 import { DURATION_UNITS, numeric, type Path, SIZE_UNITS, splitUnit, words } from './schema'
@@ -41,10 +43,22 @@ export function KeyField({ path, def, bare }: Props) {
   }
   if (bare) return control({ 'aria-label': name, 'aria-invalid': errors.length > 0 || undefined })
   return (
-    <Field label={name} errors={errors} wide={WIDE.test(dotted)} help={<Prose text={help(form.kind, path, def)} />}>
+    <Field
+      label={name}
+      errors={errors}
+      wide={WIDE.test(dotted)}
+      help={<Prose text={help(form.kind, path, def) + meaning(def, valueAt(form, path))} />}
+    >
       {control}
     </Field>
   )
+}
+
+/** What the chosen word stands for, in the schema's own words; the Chinese texts have it in them. */
+function meaning(def: SchemaKey, value: Json | undefined): string {
+  if (language.value !== 'en') return ''
+  const chosen = def.choices?.find((option) => option.value === (value ?? def.default))
+  return chosen?.about ? ` ${choice(chosen.value)}: ${chosen.about}` : ''
 }
 
 /** The schema's sentences have their words of code in backticks. */
@@ -74,10 +88,10 @@ function Control({ path, def, ids }: { path: Path; def: SchemaKey; ids: Ids }) {
   const change = (next: Json | undefined) => form.change(path, next)
   if (def.choices?.length) return <Choice def={def} ids={ids} value={value} change={change} />
   if (form.kind === 'listener' && (dotted === 'service' || dotted === 'sni_routes.service')) {
-    return <Names names={form.services} ids={ids} value={value} change={change} />
+    return <Names list="services" ids={ids} value={value} change={change} />
   }
   if (dotted.endsWith('certificates.certificate') || dotted.endsWith('upstream_tls.certificate.certificate')) {
-    return <Names names={form.certificates} ids={ids} value={value} change={change} />
+    return <Names list="certificates" ids={ids} value={value} change={change} />
   }
   switch (def.type) {
     case 'duration':
@@ -268,19 +282,25 @@ function Choice({
   )
 }
 
+/** Names of what there is, asked for while one types: there may be thousands. */
 function Names({
-  names,
+  list,
   ids,
   value,
   change,
 }: {
-  names: string[]
+  list: 'services' | 'certificates'
   ids: Ids
   value: Json | undefined
   change: (value: Json | undefined) => void
 }) {
   const form = useForm()
-  const id = `names-${ids.id ?? ids['aria-label'] ?? ''}`.replace(/\s/g, '-')
+  const id = useId()
+  const typed = useSettled(shown(value), 150)
+  const found = useLoad(
+    (stop) => api.get<Page<{ name: string }>>(`/${list}`, { search: typed, per_page: 20 }, stop),
+    [list, typed],
+  )
   return (
     <>
       <input
@@ -294,7 +314,7 @@ function Names({
         onInput={(event) => change(event.currentTarget.value || undefined)}
       />
       <datalist id={id}>
-        {names.map((name) => (
+        {found.data?.items.map(({ name }) => (
           <option key={name} value={name} />
         ))}
       </datalist>

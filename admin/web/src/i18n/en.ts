@@ -264,7 +264,7 @@ export const en = {
   'revisions.reverted_to': 'taken back to {id}',
   'revisions.compare': 'Compare with',
   'revisions.parent': 'the one before',
-  'revisions.in_force_n': '{id}, in force',
+  'revisions.compare_help': 'The number of any other; {id} is in force.',
   'revisions.go_back': 'Go back to this',
   'revisions.go_back_title': 'Go back to revision {id}?',
   'revisions.will_change': '{n:# item changes|# items change} on every engine',

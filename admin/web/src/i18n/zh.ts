@@ -261,7 +261,7 @@ export const zh: Messages = {
   'revisions.reverted_to': '撤回到 {id}',
   'revisions.compare': '对比',
   'revisions.parent': '上一版本',
-  'revisions.in_force_n': '{id}（当前）',
+  'revisions.compare_help': '任意版本号，当前为 {id}。',
   'revisions.go_back': '恢复到此版本',
   'revisions.go_back_title': '恢复到版本 {id}？',
   'revisions.will_change': '所有引擎上将有 {n} 项变化',

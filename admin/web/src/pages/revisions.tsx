@@ -90,7 +90,7 @@ function List() {
                 cell: (row) => <span class="figures">{integer(row.id, tag)}</span>,
               },
               { id: 'message', head: t('col.message'), cell: (row) => <Message row={row} /> },
-              { id: 'author', head: t('col.author'), cell: (row) => row.author.replace(/^admin:/, '') },
+              { id: 'author', head: t('col.author'), minor: true, cell: (row) => row.author.replace(/^admin:/, '') },
               {
                 id: 'changes',
                 head: t('col.changes'),
@@ -99,7 +99,11 @@ function List() {
                 cell: (row) => integer(row.changes, tag),
               },
               { id: 'at', head: t('col.when'), cell: (row) => <Ago at={row.at} /> },
-              { id: 'state', head: t('col.state'), cell: (row) => <RevisionBadge state={row.state} /> },
+              {
+                id: 'state',
+                head: t('col.state'),
+                cell: (row) => row.state !== 'superseded' && <RevisionBadge state={row.state} />,
+              },
             ]}
           />
           <Pager
@@ -189,22 +193,25 @@ function One({ id }: { id: number }) {
 /** Any two: by default with the one before. */
 function Against({ id, against }: { id: number; against: string }) {
   const head = status.value?.revision ?? id
-  const choose = (value: string) => go(href(['revisions', id], { against: value }), true)
+  const [typed, setTyped] = useState(against)
+  const choose = (value: string) => {
+    setTyped(value)
+    const other = Number(value)
+    const known = Number.isInteger(other) && other >= 0 && other <= head
+    if (known) go(href(['revisions', id], { against: value.trim() }), true)
+  }
   return (
-    <Field label={t('revisions.compare')}>
+    <Field label={t('revisions.compare')} help={t('revisions.compare_help', { id: String(head) })}>
       {(ids) => (
-        <select {...ids} value={against} onChange={(event) => choose(event.currentTarget.value)}>
-          <option value="">{t('revisions.parent')}</option>
-          {Array.from({ length: Math.min(head, 100) }, (_, i) => head - i)
-            .filter((other) => other !== id)
-            .map((other) => (
-              <option key={other} value={String(other)}>
-                {other === head
-                  ? t('revisions.in_force_n', { id: String(other) })
-                  : t('revision_n', { id: String(other) })}
-              </option>
-            ))}
-        </select>
+        <input
+          {...ids}
+          type="text"
+          class="figures"
+          inputMode="numeric"
+          value={typed}
+          placeholder={t('revisions.parent')}
+          onInput={(event) => choose(event.currentTarget.value)}
+        />
       )}
     </Field>
   )

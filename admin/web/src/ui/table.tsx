@@ -1,6 +1,7 @@
 // Tables whose rows are links, and the pages of a list that the server cuts.
 
 import type { ComponentChildren } from 'preact'
+import { useEffect, useRef } from 'preact/hooks'
 import { locale, t } from '../i18n'
 import { integer } from '../lib/format'
 import { Button } from './basics'
@@ -135,11 +136,28 @@ export function Pager({
   )
 }
 
+/** `/` goes there from anywhere on the page, as elsewhere. */
+function useSlash(ref: { current: HTMLInputElement | null }) {
+  useEffect(() => {
+    const key = (event: KeyboardEvent) => {
+      const at = event.target as HTMLElement
+      if (event.key !== '/' || event.ctrlKey || event.metaKey || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName)) return
+      event.preventDefault()
+      ref.current?.focus()
+    }
+    document.addEventListener('keydown', key)
+    return () => document.removeEventListener('keydown', key)
+  }, [])
+}
+
 export function Search({ value, onInput, label }: { value: string; onInput: (text: string) => void; label: string }) {
+  const ref = useRef<HTMLInputElement>(null)
+  useSlash(ref)
   return (
     <div class="search">
       <Icon name="search" size={16} />
       <input
+        ref={ref}
         type="search"
         aria-label={label}
         placeholder={label}
