@@ -73,6 +73,7 @@ bench: ## Micro-benchmarks, then coregate beside nginx and HAProxy; writes bench
 	bench/compare.sh --scenario protocols
 	bench/compare.sh --scenario idle-memory
 	bench/compare.sh --scenario idle-cpu
+	bench/compare.sh --scenario admin
 
 wrk: ## The wrk suite: origin directly, coregate, and nginx and HAProxy where installed
 	wrk-scripts/run.sh $(WRK_FLAGS)

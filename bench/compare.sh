@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 profile=${PROFILE:-release}
-cargo build --profile "$profile" -p coregate -p coregate-bench --bins
+cargo build --profile "$profile" -p coregate -p coregate-admin -p coregate-bench --bins
 exec "${CARGO_TARGET_DIR:-target}/$profile/coregate-compare" "$@"

@@ -5,6 +5,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`administered`] | the admin with a large configuration |
 //! | [`child`] | a process that ends with its guard |
 //! | [`gateway`] | starting coregate, nginx and HAProxy with equal features |
 //! | [`governed`] | the same with limits, access lists and an access log |
@@ -14,6 +15,7 @@
 //! | [`idle`] | memory of idle connections, CPU of an idle process |
 //! | [`results`] | the table, and its place in RESULTS.md |
 
+pub mod administered;
 pub mod child;
 pub mod gateway;
 pub mod governed;

@@ -8,7 +8,7 @@ use clap::{Parser, ValueEnum};
 use coregate_bench::compare::gateway::{Cpus, Kind};
 use coregate_bench::compare::protocols::{self, Traffic};
 use coregate_bench::compare::throughput::{self, Settings};
-use coregate_bench::compare::{idle, machine, results};
+use coregate_bench::compare::{administered, idle, machine, results};
 use coregate_bench::executor::pin;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,6 +37,12 @@ struct Cli {
     /// Idle connections (idle-memory)
     #[arg(long, default_value_t = 20_000)]
     idle_connections: usize,
+    /// Services (admin)
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=100_000))]
+    services: u64,
+    /// Changes, one after the other (admin)
+    #[arg(long, default_value_t = 20)]
+    changes: u64,
     /// Which gateways (coregate,nginx,haproxy; governance: coregate-governed,coregate,nginx-governed); ratios are of the
     /// first one. Those that are not installed are left out
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -70,6 +76,8 @@ enum Scenario {
     IdleMemory,
     /// CPU of an idle process
     IdleCpu,
+    /// The admin with a large configuration
+    Admin,
 }
 
 impl Cli {
@@ -81,6 +89,7 @@ impl Cli {
             (Scenario::Throughput, None) => ("throughput", "Throughput"),
             (Scenario::Throughput, Some(_)) => ("open-loop", "Latency at a fixed rate"),
             (Scenario::IdleMemory, _) => ("idle-memory", "Memory of an idle connection"),
+            (Scenario::Admin, _) => ("admin", "The admin with 10,000 services"),
             (Scenario::IdleCpu, _) => ("idle-cpu", "CPU of an idle process"),
         }
     }
@@ -151,6 +160,10 @@ async fn compare(cli: &Cli) -> Result<(), String> {
         }
         Scenario::IdleMemory => idle::memory(&gateways, cli.idle_connections, cpus).await?,
         Scenario::IdleCpu => idle::cpu(&gateways, Duration::from_secs(cli.duration), cpus).await?,
+        Scenario::Admin => {
+            let services = usize::try_from(cli.services).unwrap_or(usize::MAX);
+            administered::run(services, cli.changes, cpus).await?
+        }
     };
     println!("{table}");
     if cli.no_results {
