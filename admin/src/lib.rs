@@ -31,5 +31,6 @@ pub mod model;
 pub mod serve;
 pub mod server;
 pub mod settings;
+pub mod store;
 pub mod tls;
 pub mod web;
