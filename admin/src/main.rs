@@ -3,6 +3,8 @@
 //! | command | does |
 //! |---|---|
 //! | `coregate-admin [serve]` | serves the dashboard, the API and the engines until SIGTERM or SIGINT |
+//! | `coregate-admin import gogate\|file` | imports a gogate database or a configuration file as one revision |
+//! | `coregate-admin export [F]` | writes what is in force as TOML |
 //!
 //! Exit codes: 0 done, 1 not fit to start, 2 wrong flags, 130 or 143 ended at once by a second SIGINT or SIGTERM. The log
 //! goes to standard error.
@@ -14,6 +16,7 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coregate::metrics::{COMMIT, VERSION};
+use coregate_admin::import::command::{self, ExportFlags, ImportCommand};
 use coregate_admin::serve;
 use coregate_admin::settings::{ServeFlags, Settings, StoreFlags};
 use tracing_subscriber::EnvFilter;
@@ -23,8 +26,11 @@ fn main() -> ExitCode {
     if let Err(why) = start_log(&cli.log) {
         return fail(why);
     }
+    let store = cli.store;
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => match Settings::new(&cli.store, &cli.serve) {
+        Command::Import(what) => run(async move { command::import(&store.open().await?, what).await }),
+        Command::Export(how) => run(async move { command::export(&store.open().await?, &how) }),
+        Command::Serve => match Settings::new(&store, &cli.serve) {
             Ok(settings) => run(serve::run(settings)),
             Err(problems) => {
                 problems.iter().for_each(|why| eprintln!("coregate-admin: {why}"));
@@ -52,6 +58,11 @@ struct Cli {
 enum Command {
     /// Serve the dashboard, the API and the engines (what is done without a command)
     Serve,
+    /// Import a configuration as one revision
+    #[command(subcommand)]
+    Import(ImportCommand),
+    /// Write the configuration in force as TOML
+    Export(ExportFlags),
 }
 
 #[derive(Debug, Args)]

@@ -4,11 +4,13 @@
 //! would be right. Secrets (passwords in URLs, the set-up token) are in no error and no log.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
+
+use crate::store::{DatabaseUrl, SealingKey, Store};
 
 /// Where the configuration is kept and how it is sealed: what every command needs.
 #[derive(Debug, Clone, Args)]
@@ -30,6 +32,26 @@ pub struct StoreFlags {
     /// Base URL of the dashboard as browsers reach it, for links and for the check of a request's origin
     #[arg(long, value_name = "URL", global = true, env = "COREGATE_ADMIN_PUBLIC_URL")]
     pub public_url: Option<String>,
+}
+
+impl StoreFlags {
+    /// Opens the store that they name, with the key that they name.
+    pub async fn open(&self) -> Result<Store, String> {
+        let url: DatabaseUrl = self.database.parse().map_err(|error| format!("--database: {error}"))?;
+        let from_environment = std::env::var("COREGATE_ADMIN_KEY").ok().filter(|text| !text.is_empty());
+        let key = match (&self.key_file, from_environment, url.sqlite_path()) {
+            (Some(path), _, _) => Some(SealingKey::from_file(path)),
+            (None, Some(text), _) => Some(text.parse()),
+            (None, None, Some(database)) => {
+                let mut path = database.as_os_str().to_owned();
+                path.push(".key");
+                Some(SealingKey::from_file_or_new(Path::new(&path)))
+            }
+            (None, None, None) => None,
+        };
+        let key = key.transpose().map_err(|error| error.to_string())?;
+        Store::open(&url, key).await.map_err(|error| error.to_string())
+    }
 }
 
 /// How the process serves.

@@ -3,6 +3,8 @@
 //! Whatever is read becomes an [`Outcome`]: items in the config crate's schema, and what the reader has to tell of them.
 //! Readers are sans-io and know nothing of the store; [`apply`] makes one proposal of an outcome.
 
+pub mod apply;
+pub mod command;
 pub mod export;
 pub mod file;
 pub mod gogate;
