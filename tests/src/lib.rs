@@ -9,6 +9,7 @@
 //! the feature `fault-injection`); the environment variable `COREGATE_BIN` names another.
 #![allow(clippy::disallowed_types, reason = "the harness is made of plain threads; no shard runs in it")]
 
+pub mod admin;
 pub mod body;
 pub mod certs;
 pub mod client;
@@ -32,6 +33,7 @@ pub mod request;
 pub mod wait;
 pub mod wire;
 
+pub use admin::Admin;
 pub use certs::{Authority, Pair};
 pub use client::Client;
 pub use config::{Service, route, service, tcp_listener};

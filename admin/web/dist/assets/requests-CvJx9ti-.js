@@ -1,3 +1,0 @@
-var e=/^[A-Z][A-Z-]*$/;function t(t,r){return t.split(`
-`).map(e=>e.trim()).filter(e=>e!==``&&!e.startsWith(`#`)).map(t=>{let i=t.split(/\s+/);return{method:i[0]&&e.test(i[0])&&i.length>1?i.shift():`GET`,url:n(i[0]??``),client:i[1]??r}})}function n(e){return/^[a-z][a-z0-9+.-]*:\/\//i.test(e)||e.startsWith(`/`)?e:`http://${e}`}function r(e){let t=e.split(`
-`).find(e=>e.trim()!==``)??``;return t.trimStart().startsWith(`{`)||/^\S+ \S+ \S+ \[[^\]]+\] "/.test(t)}function i(e){let t=e.hosts.length>0?e.hosts.join(`, `):`*`;return[e.methods.join(`,`),`${t}${e.path_prefix}`].filter(Boolean).join(` `)}export{i,r as n,t as r,n as t};
