@@ -611,6 +611,9 @@ function live(response: ServerResponse) {
       nodes_down: 1,
       instances,
       revision: head,
+      tenants: [],
+      today: 0,
+      hour: { hour: 0, requests: 0 },
     }
     response.write(`event: figures\ndata: ${JSON.stringify(figures)}\n\n`)
   }

@@ -251,6 +251,7 @@ export const en = {
     'Make a token of role engine (account, tokens), put it into a file on the engine’s machine, and name it in the engine’s own file:',
   'instances.shards': '{n:# shard|# shards}',
   'instances.refused': '{name} refuses revision {id} and goes on with the one before',
+  'instances.not_ready': 'not ready for traffic',
   'instances.forget': 'Forget {name}',
   'instance.up': 'current',
   'instance.lagging': 'lags',

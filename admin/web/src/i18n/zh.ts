@@ -248,6 +248,7 @@ export const zh: Messages = {
   'instances.empty_text': '创建角色为“引擎”的令牌（账户 › 令牌），存入引擎所在机器的文件，并写入引擎自己的配置：',
   'instances.shards': '{n} 个分片',
   'instances.refused': '{name} 拒绝版本 {id}，继续使用之前的版本',
+  'instances.not_ready': '尚未就绪',
   'instances.forget': '移除 {name}',
   'instance.up': '最新',
   'instance.lagging': '滞后',

@@ -230,9 +230,13 @@ export interface Figures {
   error_rate: number | null
   latency_us: Latency | null
   services: { name: string; qps: number }[]
+  tenants: { name: string; qps: number }[]
   nodes_down: number
   instances: InstanceCounts
   revision: number
+  /** Requests of the day and of the hour so far. */
+  today: number
+  hour: { hour: number; requests: number }
 }
 export interface Instance {
   instance: string
@@ -245,6 +249,8 @@ export interface Instance {
   revision_applied: number | null
   revision_head: number
   refused: { revision: number; problems: Problem[] } | null
+  ready?: boolean
+  not_ready?: string | null
   shards: number
   requests_per_second: number | null
   connections: number

@@ -77,7 +77,7 @@ function Rows({ list, reload }: { list: Instance[]; reload: () => void }) {
         {
           id: 'state',
           head: t('col.state'),
-          cell: (row) => <State tone={TONE[row.state]}>{t(`instance.${row.state}`)}</State>,
+          cell: (row) => <InstanceState row={row} />,
         },
         {
           id: 'revision',
@@ -117,6 +117,16 @@ function Rows({ list, reload }: { list: Instance[]; reload: () => void }) {
         },
       ]}
     />
+  )
+}
+
+function InstanceState({ row }: { row: Instance }) {
+  const waits = row.ready === false && row.state !== 'gone'
+  return (
+    <span class="two-lines">
+      <State tone={waits ? 'warn' : TONE[row.state]}>{t(`instance.${row.state}`)}</State>
+      {waits && <small class="muted">{row.not_ready || t('instances.not_ready')}</small>}
+    </span>
   )
 }
 

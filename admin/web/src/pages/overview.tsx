@@ -6,7 +6,7 @@ import { compact, integer, micros, percent, rate } from '../lib/format'
 import { useEvery, useLoad } from '../lib/load'
 import { href } from '../lib/router'
 import { figures, recent, revisionSeen } from '../lib/state'
-import type { Figures, InstanceCounts, Latency, Overview } from '../lib/types'
+import type { Figures, Flow, InstanceCounts, Latency, Overview } from '../lib/types'
 import { Card, Empty, Failure, LinkButton, PageHead, Spinner, State } from '../ui/basics'
 import { DayChart } from '../ui/chart'
 import { BarList, Sparkline, Stat } from '../ui/figures'
@@ -127,15 +127,22 @@ function Answers({ all, live, instances }: Props) {
         />
       </div>
       <Card title={t('overview.day')} class="day">
-        <DayChart flow={all.flow} height={200} />
+        <DayChart flow={flowNow(all.flow, live)} height={200} />
       </Card>
       <div class="thirds">
         <ByService all={all} live={live} />
-        <ByTenant all={all} />
+        <ByTenant all={all} live={live} />
         <Refused all={all} />
       </div>
     </>
   )
+}
+
+/** The day's figures with the hour that goes on now, which comes in each second. */
+function flowNow(flow: Flow, live: Figures | null): Flow {
+  if (!live?.hour || live.today < flow.today.requests) return flow
+  const hours = flow.today.hours.map((count, hour) => (hour === live.hour.hour ? live.hour.requests : count))
+  return { ...flow, today: { ...flow.today, requests: live.today, hours } }
 }
 
 function LatencyStat({
@@ -206,8 +213,9 @@ function ByService({ all, live }: { all: Overview; live: Figures | null }) {
   )
 }
 
-function ByTenant({ all }: { all: Overview }) {
+function ByTenant({ all, live }: { all: Overview; live: Figures | null }) {
   const tag = locale.value.tag
+  const now = new Map(live?.tenants?.map((tenant) => [tenant.name, tenant.qps]))
   const rows = all.by_tenant.slice(0, SHOWN)
   return (
     <Card title={t('overview.by_tenant')} about={t('overview.today_requests')}>
@@ -220,7 +228,15 @@ function ByTenant({ all }: { all: Overview }) {
             label: row.name,
             href: href(['tenants', row.name]),
             size: row.today,
-            value: compact(row.today, tag),
+            value: (
+              <>
+                <span class="muted">
+                  {rate(now.get(row.name) ?? row.requests_per_second, tag)}
+                  {t('unit.per_second')}
+                </span>{' '}
+                {compact(row.today, tag)}
+              </>
+            ),
           }))}
         />
       )}
