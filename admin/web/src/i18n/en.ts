@@ -83,7 +83,7 @@ export const en = {
   'setup.about': 'Make the first account. It has the role admin and can add others.',
   'setup.name_help': 'For example your own name; it stands in the audit.',
   'setup.password': 'Password',
-  'setup.password_help': 'At least 12 characters. A sentence is easy to remember.',
+  'setup.password_help': 'At least 10 characters. A sentence is easy to remember.',
   'setup.again': 'The same again',
   'setup.differ': 'The two are not the same.',
   'setup.submit': 'Make the account',

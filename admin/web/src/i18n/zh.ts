@@ -85,7 +85,7 @@ export const zh: Messages = {
   'setup.about': '创建第一个账户。它具有管理员角色，可以添加其他账户。',
   'setup.name_help': '例如您的姓名；会记录在审计中。',
   'setup.password': '密码',
-  'setup.password_help': '至少 12 个字符。用一句话更容易记住。',
+  'setup.password_help': '至少 10 个字符。用一句话更容易记住。',
   'setup.again': '再次输入',
   'setup.differ': '两次输入不一致。',
   'setup.submit': '创建账户',

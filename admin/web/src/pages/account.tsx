@@ -167,6 +167,7 @@ function Sessions() {
             {
               id: 'end',
               head: '',
+              number: true,
               cell: (row) =>
                 row.current ? null : (
                   <Button small onClick={() => end(row.id)}>

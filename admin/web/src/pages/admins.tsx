@@ -51,6 +51,7 @@ export function Admins() {
             {
               id: 'edit',
               head: '',
+              number: true,
               cell: (row) => (
                 <IconButton icon="edit" label={t('account.edit', { name: row.name })} onClick={() => setEditing(row)} />
               ),

@@ -113,6 +113,7 @@ function Rows({ list, reload }: { list: Instance[]; reload: () => void }) {
         {
           id: 'forget',
           head: '',
+          number: true,
           cell: (row) => (row.state === 'gone' && may('operator') ? <Forget row={row} reload={reload} /> : null),
         },
       ]}

@@ -49,6 +49,7 @@ export function Tokens() {
             {
               id: 'revoke',
               head: '',
+              number: true,
               cell: (row) => (
                 <IconButton icon="trash" label={t('tokens.revoke', { name: row.name })} onClick={() => revoke(row)} />
               ),
