@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::live::Live;
+use crate::publish::Publisher;
 use crate::settings::Settings;
+use crate::store::Store;
 
 /// The state of the process, for handlers; a clone is a reference.
 #[derive(Clone)]
@@ -16,14 +19,26 @@ pub struct App(Arc<Inner>);
 pub struct Inner {
     /// Flags.
     pub settings: Settings,
+    /// The configuration.
+    pub store: Store,
+    /// What engines report.
+    pub live: Live,
+    /// What engines are given.
+    pub publisher: Publisher,
     /// Turns true when the process is to end: long polls and streams finish then.
     pub stopping: watch::Receiver<bool>,
 }
 
 impl App {
     /// Puts it together.
-    pub fn new(settings: Settings, stopping: watch::Receiver<bool>) -> Self {
-        Self(Arc::new(Inner { settings, stopping }))
+    pub fn new(
+        settings: Settings,
+        store: Store,
+        live: Live,
+        publisher: Publisher,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self(Arc::new(Inner { settings, store, live, publisher, stopping }))
     }
 
     /// Waits until the process is to end.

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Command::Import(what) => run(async move { command::import(&store.open().await?, what).await }),
         Command::Export(how) => run(async move { command::export(&store.open().await?, &how) }),
         Command::Serve => match Settings::new(&store, &cli.serve) {
-            Ok(settings) => run(serve::run(settings)),
+            Ok(settings) => run(async move { serve::run(settings, store.open().await?).await }),
             Err(problems) => {
                 problems.iter().for_each(|why| eprintln!("coregate-admin: {why}"));
                 ExitCode::from(2)

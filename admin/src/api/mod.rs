@@ -9,6 +9,8 @@
 
 pub mod error;
 pub mod extract;
+mod figures;
+mod instances;
 
 use std::time::Duration;
 
@@ -28,7 +30,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::{App, Client};
-use crate::web;
+use crate::{publish, web};
 use error::{ApiError, Code};
 
 /// A request's body, where nothing else is said.
@@ -74,7 +76,7 @@ impl utoipa::Modify for Security {
 
 /// All that `/api/v1` has.
 fn handlers() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(figures::router()).merge(instances::router())
 }
 
 /// Everything that the process serves.
@@ -90,6 +92,7 @@ pub fn router(app: App) -> Router {
                 async move { ([(header::CONTENT_TYPE, "application/json")], document) }
             }),
         )
+        .nest("/engine/v1", publish::router())
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(elsewhere)
         .method_not_allowed_fallback(method_not_allowed);

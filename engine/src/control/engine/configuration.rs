@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use super::{Engine, Loading, as_held, log_listeners, subjects};
+use crate::clock;
 use crate::control::Event;
 use crate::control::certificates::{self, Reread};
 use crate::control::flow::calendar::Moment;
@@ -136,6 +137,13 @@ impl Engine {
         match &taken {
             Ok(()) => {
                 remote.on_taken(&snapshot, since);
+                let took = clock::read().saturating_duration_since(now);
+                info!(
+                    admin_revision = snapshot.revision,
+                    revision = since,
+                    ?took,
+                    "the admin's configuration is handed to the shards"
+                );
                 self.note_applied();
             }
             // One that is tried again and fails alike was told of before.

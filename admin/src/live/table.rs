@@ -1,0 +1,383 @@
+//! The engines that report, and what they say; sans-io.
+//!
+//! Input: [`Report`]s, `now`. Output: what the next report is to hold ([`Want`]), the state of each instance, sums over all.
+//! Bounds: [`INSTANCES_MAX`] instances (of those that are gone the one that is gone longest makes room; if none is, a new one
+//! is not taken), names by the schema's own limits. An instance is gone after [`GONE_AFTER`] without a report and forgotten
+//! after [`FORGOTTEN_AFTER`]; what it counted today goes on to count until then.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use coregate::control::remote::report::{Latency, Nodes, Report, Want};
+use coregate_config::limits::{SERVICES_MAX, TENANTS_MAX};
+use jiff::Timestamp;
+
+use super::series::Series;
+
+/// Instances that are kept.
+pub const INSTANCES_MAX: usize = 1000;
+/// Without a report for so long an instance is gone.
+pub const GONE_AFTER: Duration = Duration::from_secs(5);
+/// An instance that is gone is forgotten.
+pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(48 * 3600);
+/// How long an instance may take to apply a revision before it lags.
+pub const LAG_AFTER: Duration = Duration::from_secs(2);
+/// Between two samples of an instance's totals.
+const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+/// Samples that are kept: rates are of the last 10 to 15 seconds.
+const SAMPLES: usize = 3;
+/// Longest name of an instance.
+const INSTANCE_BYTES_MAX: usize = 200;
+
+/// All instances, by name.
+#[derive(Debug, Default)]
+pub struct Table {
+    instances: BTreeMap<String, Instance>,
+}
+
+/// One engine.
+#[derive(Debug)]
+pub struct Instance {
+    /// Its last report, without what it counted.
+    pub report: Report,
+    /// When that came.
+    pub seen: Instant,
+    /// The same, for people.
+    pub seen_at: Timestamp,
+    /// Everything.
+    pub site: Series,
+    /// By name.
+    pub services: HashMap<String, Series>,
+    /// By `app_id`.
+    pub tenants: HashMap<String, Series>,
+    /// Totals of this boot at some moments, the oldest first; the last is that of the last report.
+    samples: VecDeque<Sample>,
+}
+
+/// Totals of an instance since its boot.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Totals {
+    /// Exchanges that ended.
+    pub requests: u64,
+    /// By class of status.
+    pub answers: BTreeMap<String, u64>,
+    /// By why they ended.
+    pub causes: BTreeMap<String, u64>,
+    /// Refused, by kind of limit.
+    pub limited: BTreeMap<String, u64>,
+    /// How long they took.
+    pub latency: Latency,
+}
+
+#[derive(Debug)]
+struct Sample {
+    at: Instant,
+    totals: Totals,
+}
+
+/// How an instance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InstanceState {
+    /// It has the newest revision in force.
+    Up,
+    /// It has an older one.
+    Lagging,
+    /// It refused the last one that it got.
+    Refused,
+    /// It does not report.
+    Gone,
+}
+
+/// The revision that is in force here, and since when.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    /// Its number.
+    pub revision: u64,
+    /// When this process learnt of it.
+    pub since: Instant,
+}
+
+impl Table {
+    /// Takes a report. `None`: there are too many instances, or its name makes no sense.
+    pub fn take(&mut self, mut report: Report, now: Instant, at: Timestamp) -> Option<Want> {
+        let name = report.instance.clone();
+        if name.is_empty() || name.len() > INSTANCE_BYTES_MAX {
+            return None;
+        }
+        if !self.instances.contains_key(&name) && !self.has_room(now) {
+            return None;
+        }
+        let flow = std::mem::take(&mut report.flow);
+        let full = report.full;
+        let known = self.instances.get_mut(&name);
+        let is_new = known.is_none();
+        let instance = match known {
+            Some(instance) => instance,
+            None => self.instances.entry(name).or_insert_with(|| Instance::new(report.clone(), now, at)),
+        };
+        let is_another_boot = !is_new && instance.report.boot != report.boot;
+        if is_another_boot {
+            instance.settle();
+        } else if full {
+            instance.forget_boot();
+        }
+        // What has changed means nothing to whoever does not know the rest.
+        let wants_all = (is_new || is_another_boot) && !full;
+        instance.report = report;
+        (instance.seen, instance.seen_at) = (now, at);
+        let seconds = at.as_second();
+        instance.site.update(&flow.site, seconds);
+        update(&mut instance.services, &flow.services, SERVICES_MAX, seconds);
+        update(&mut instance.tenants, &flow.tenants, TENANTS_MAX, seconds);
+        instance.sample(
+            Totals {
+                requests: flow.site.requests,
+                answers: flow.answers,
+                causes: flow.causes,
+                limited: flow.limited,
+                latency: flow.latency.unwrap_or_default(),
+            },
+            now,
+        );
+        Some(if wants_all { Want::Full } else { Want::Changes })
+    }
+
+    fn has_room(&mut self, now: Instant) -> bool {
+        self.expire(now);
+        if self.instances.len() < INSTANCES_MAX {
+            return true;
+        }
+        let gone = self.instances.iter().filter(|(_, it)| it.is_gone(now)).min_by_key(|(_, it)| it.seen);
+        let Some(name) = gone.map(|(name, _)| name.clone()) else { return false };
+        self.instances.remove(&name);
+        true
+    }
+
+    /// Forgets those that are gone for too long.
+    pub fn expire(&mut self, now: Instant) {
+        self.instances.retain(|_, it| now.saturating_duration_since(it.seen) < FORGOTTEN_AFTER);
+    }
+
+    /// All, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Instance)> {
+        self.instances.iter()
+    }
+
+    /// Those that report.
+    pub fn present(&self, now: Instant) -> impl Iterator<Item = (&String, &Instance)> {
+        self.instances.iter().filter(move |(_, it)| !it.is_gone(now))
+    }
+
+    /// Whether there is one of this name, and whether it is gone.
+    pub fn is_gone(&self, name: &str, now: Instant) -> Option<bool> {
+        self.instances.get(name).map(|it| it.is_gone(now))
+    }
+
+    /// Forgets one.
+    pub fn remove(&mut self, name: &str) {
+        self.instances.remove(name);
+    }
+}
+
+fn update(
+    known: &mut HashMap<String, Series>,
+    report: &BTreeMap<String, coregate::control::remote::report::Series>,
+    max: usize,
+    now: i64,
+) {
+    for (name, series) in report {
+        if let Some(known) = known.get_mut(name) {
+            known.update(series, now);
+        } else if known.len() < max {
+            known.entry(name.clone()).or_default().update(series, now);
+        }
+    }
+}
+
+impl Instance {
+    fn new(report: Report, now: Instant, at: Timestamp) -> Self {
+        Self {
+            report,
+            seen: now,
+            seen_at: at,
+            site: Series::default(),
+            services: HashMap::new(),
+            tenants: HashMap::new(),
+            samples: VecDeque::with_capacity(SAMPLES + 1),
+        }
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Series> {
+        std::iter::once(&mut self.site).chain(self.services.values_mut()).chain(self.tenants.values_mut())
+    }
+
+    fn settle(&mut self) {
+        self.all().for_each(Series::settle);
+        self.samples.clear();
+    }
+
+    fn forget_boot(&mut self) {
+        self.all().for_each(Series::forget_boot);
+        self.services.retain(|_, series| !series.is_empty());
+        self.tenants.retain(|_, series| !series.is_empty());
+        self.samples.clear();
+    }
+
+    fn sample(&mut self, totals: Totals, now: Instant) {
+        // The last one is replaced until it is old enough to stay.
+        if let [.., before, _] = self.samples.make_contiguous()
+            && now.saturating_duration_since(before.at) < SAMPLE_EVERY
+        {
+            self.samples.pop_back();
+        }
+        self.samples.push_back(Sample { at: now, totals });
+        while self.samples.len() > SAMPLES + 1 {
+            self.samples.pop_front();
+        }
+    }
+
+    /// The oldest and the newest totals that are known of this boot: what lies between is the last seconds.
+    pub fn window(&self) -> Option<(&Totals, &Totals)> {
+        Some((&self.samples.front()?.totals, &self.samples.back()?.totals))
+    }
+
+    /// It does not report any more.
+    pub fn is_gone(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.seen) > GONE_AFTER
+    }
+
+    /// How it is.
+    pub fn state(&self, head: Head, now: Instant) -> InstanceState {
+        let lags = self.report.revision_applied != head.revision
+            && now.saturating_duration_since(head.since) > LAG_AFTER;
+        match () {
+            () if self.is_gone(now) => InstanceState::Gone,
+            () if self.report.refused.is_some() => InstanceState::Refused,
+            () if lags => InstanceState::Lagging,
+            () => InstanceState::Up,
+        }
+    }
+
+    /// How its nodes are.
+    pub fn nodes(&self) -> &Nodes {
+        &self.report.nodes
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use coregate::control::remote::report;
+
+    use super::*;
+
+    /// An instance's report with these requests of services in this hour.
+    pub fn report(instance: &str, boot: &str, full: bool, services: &[(&str, u64)]) -> Report {
+        let hour = 1_700_000_000 - 1_700_000_000 % 3600;
+        let series =
+            |requests| report::Series { requests_per_second: 1.0, requests, hours: vec![(hour, requests)] };
+        let sum = services.iter().map(|(_, requests)| requests).sum();
+        Report {
+            instance: instance.into(),
+            boot: boot.into(),
+            hostname: "host".into(),
+            version: "1".into(),
+            schema: 1,
+            started_at: Timestamp::UNIX_EPOCH,
+            shards: 1,
+            revision_applied: 1,
+            etag: None,
+            refused: None,
+            ready: true,
+            not_ready: None,
+            connections: 3,
+            flow: report::Flow {
+                site: series(sum),
+                services: services.iter().map(|(name, count)| ((*name).to_owned(), series(*count))).collect(),
+                ..report::Flow::default()
+            },
+            nodes: report::Nodes::default(),
+            full,
+        }
+    }
+
+    /// The moment of [`report`].
+    pub fn at() -> Timestamp {
+        Timestamp::from_second(1_700_000_000).unwrap()
+    }
+
+    fn now() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    fn requests(series: &Series) -> u64 {
+        series.hours().map(|(_, count)| count).sum()
+    }
+
+    #[test]
+    fn changes_of_somebody_unknown_have_everything_asked_for() {
+        let (mut table, now) = (Table::default(), now());
+        assert_eq!(table.take(report("a", "1", false, &[("s", 4)]), now, at()), Some(Want::Full));
+        assert_eq!(table.take(report("a", "1", true, &[("s", 4), ("t", 5)]), now, at()), Some(Want::Changes));
+        assert_eq!(table.take(report("a", "1", false, &[("t", 6)]), now, at()), Some(Want::Changes));
+        let (_, instance) = table.iter().next().unwrap();
+        assert_eq!(requests(&instance.services["s"]) + requests(&instance.services["t"]), 10);
+    }
+
+    #[test]
+    fn what_an_engine_counted_before_its_restart_stays() {
+        let (mut table, now) = (Table::default(), now());
+        table.take(report("a", "1", true, &[("s", 4)]), now, at());
+        assert_eq!(table.take(report("a", "2", true, &[("s", 1)]), now, at()), Some(Want::Changes));
+        // The same again, as when its answer was lost.
+        table.take(report("a", "2", true, &[("s", 1)]), now, at());
+        let (_, instance) = table.iter().next().unwrap();
+        assert_eq!(requests(&instance.services["s"]), 5);
+        assert_eq!(table.take(report("a", "3", false, &[("s", 9)]), now, at()), Some(Want::Full));
+    }
+
+    #[test]
+    fn instances_are_gone_then_forgotten_and_bounded() {
+        let (mut table, now) = (Table::default(), now());
+        let head = Head { revision: 1, since: now };
+        for n in 0..INSTANCES_MAX {
+            assert!(table.take(report(&format!("i{n}"), "1", true, &[]), now, at()).is_some());
+        }
+        assert_eq!(table.take(report("more", "1", true, &[]), now, at()), None);
+        let later = now + GONE_AFTER + Duration::from_millis(1);
+        assert_eq!(table.iter().next().unwrap().1.state(head, later), InstanceState::Gone);
+        assert!(table.take(report("more", "1", true, &[]), later, at()).is_some());
+        assert_eq!(table.iter().count(), INSTANCES_MAX);
+        table.expire(later + FORGOTTEN_AFTER);
+        assert_eq!(table.iter().count(), 0);
+        assert_eq!(table.take(report("", "1", true, &[]), now, at()), None);
+        assert_eq!(table.take(report(&"x".repeat(201), "1", true, &[]), now, at()), None);
+    }
+
+    #[test]
+    fn an_instance_lags_only_after_a_while() {
+        let (mut table, now) = (Table::default(), now());
+        table.take(report("a", "1", true, &[]), now, at());
+        let (_, instance) = table.iter().next().unwrap();
+        let head = Head { revision: 2, since: now };
+        assert_eq!(instance.state(head, now + LAG_AFTER), InstanceState::Up);
+        assert_eq!(instance.state(head, now + LAG_AFTER + Duration::from_millis(1)), InstanceState::Lagging);
+    }
+
+    #[test]
+    fn the_window_is_of_the_last_seconds_of_this_boot() {
+        let (mut table, start) = (Table::default(), now());
+        for second in 0..60 {
+            let at_second = start + Duration::from_secs(second);
+            table.take(report("a", "1", second == 0, &[("s", second)]), at_second, at());
+        }
+        let (_, instance) = table.iter().next().unwrap();
+        let (old, new) = instance.window().unwrap();
+        assert_eq!(new.requests, 59);
+        assert!((10..=15).contains(&(new.requests - old.requests)), "{}", old.requests);
+        table.take(report("a", "2", true, &[("s", 1)]), start + Duration::from_secs(60), at());
+        let (_, instance) = table.iter().next().unwrap();
+        let (old, new) = instance.window().unwrap();
+        assert_eq!((old.requests, new.requests), (1, 1), "another boot counts anew");
+    }
+}
