@@ -63,8 +63,9 @@ async function eventually(what, check) {
 async function publish(message) {
   await button('Review and save').click()
   await dialog().getByLabel('Message').fill(message)
-  await dialog().getByRole('button', { name: 'Publish', exact: true }).click()
-  await dialog().waitFor({ state: 'detached' })
+  const now = dialog().getByRole('button', { name: 'Publish', exact: true })
+  await now.click()
+  await now.waitFor({ state: 'detached' })
 }
 
 const open = (hash) => page.goto(`${DASHBOARD}/${hash}`)

@@ -65,6 +65,7 @@ function Editor({ kind, detail, start, onSaved, keys }: Props & Pick<FormContext
   const [touched, setTouched] = useState<ReadonlySet<string>>(new Set())
   const [strict, setStrict] = useState(!isNew)
   const [refused, setRefused] = useState<Problem[] | null>(null)
+  const [checking, setChecking] = useState(false)
   const [reviewing, setReviewing] = useState(false)
   const [conflict, setConflict] = useState<Conflict | null>(null)
   const readonly = !may('operator')
@@ -118,6 +119,16 @@ function Editor({ kind, detail, start, onSaved, keys }: Props & Pick<FormContext
     setReviewing(false)
     onSaved(answer, name)
   }
+  /** What the last check said may be of a moment ago, so what stands here now is asked about. */
+  const review = async () => {
+    setStrict(true)
+    setChecking(true)
+    const now = await check(kind, detail?.item.name ?? null, sent, version).catch(() => [])
+    setChecking(false)
+    setRefused(now)
+    if (now.length === 0) setReviewing(true)
+    else scrollToProblem()
+  }
   return (
     <Form.Provider value={context}>
       <div class="editor">
@@ -126,7 +137,7 @@ function Editor({ kind, detail, start, onSaved, keys }: Props & Pick<FormContext
           noValidate
           onSubmit={(event) => {
             event.preventDefault()
-            if (dirty) setReviewing(true)
+            if (dirty) review()
           }}
         >
           <Elsewhere kind={kind} problems={problems} keys={shown.flatMap((section) => section.fields)} />
@@ -151,15 +162,7 @@ function Editor({ kind, detail, start, onSaved, keys }: Props & Pick<FormContext
                     ? t('form.changes', { n: paths.length })
                     : t('form.unchanged')}
               </p>
-              <Button
-                look="primary"
-                disabled={!dirty}
-                onClick={() => {
-                  setStrict(true)
-                  if (all.length === 0) setReviewing(true)
-                  else scrollToProblem()
-                }}
-              >
+              <Button look="primary" disabled={!dirty} busy={checking} onClick={review}>
                 {t('form.review')}
               </Button>
               <Button look="quiet" disabled={!dirty} onClick={() => setBody({ ...(detail?.item.body ?? start ?? {}) })}>
@@ -232,6 +235,20 @@ function scrollToProblem() {
   }, 0)
 }
 
+async function check(
+  kind: FormKind,
+  name: string | null,
+  body: Body,
+  version: number | null,
+  stop?: AbortSignal,
+): Promise<Problem[]> {
+  const own = name ?? String(body[NAME_KEY[kind]] ?? '')
+  // A new tenant's secret is made when it is saved; until then any hash stands for it.
+  const made = kind === 'tenant' && name === null ? { secret_sha256: '0'.repeat(64), ...body } : body
+  const changes = [{ kind, name: own, body: made, based_on: version }]
+  return (await api.post<{ problems: Problem[] }>('/check', { changes }, stop)).problems
+}
+
 /** The same checks as `coregate check`, a moment after the last key. */
 function useProblems(
   kind: FormKind,
@@ -250,11 +267,8 @@ function useProblems(
     }
     const stop = new AbortController()
     const parsed = JSON.parse(settled) as Body
-    const own = name ?? String(parsed[NAME_KEY[kind]] ?? '')
-    const change = { kind, name: own, body: parsed, based_on: version }
-    api
-      .post<{ problems: Problem[] }>('/check', { changes: [change] }, stop.signal)
-      .then((answer) => setProblems(answer.problems))
+    check(kind, name, parsed, version, stop.signal)
+      .then(setProblems)
       .catch(() => undefined)
     return () => stop.abort()
   }, [settled, dirty, version])
