@@ -245,7 +245,7 @@ await step('a tenant’s secret is shown once', async () => {
   const secret = await dialog().locator('.copyable code').textContent()
   if (secret.length < 16) throw new Error(`that is no secret: ${secret}`)
   await button('I have kept it').click()
-  await page.getByRole('heading', { name: 'mobile' }).waitFor()
+  await page.getByRole('heading', { name: 'mobile', exact: true }).waitFor()
   if ((await page.content()).includes(secret)) throw new Error('the secret is still on the page')
 })
 

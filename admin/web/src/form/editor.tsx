@@ -1,7 +1,7 @@
 // Editing one item: the form, the checks while typing, the review before it is saved, and the choice when somebody else
 // was faster.
 
-import { useEffect, useMemo, useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import { language, locale, t } from '../i18n'
 import { ApiError, api, may, seg } from '../lib/api'
 import { diff, same } from '../lib/diff'
@@ -59,7 +59,8 @@ export function ItemEditor(props: Props) {
 
 function Editor({ kind, detail, start, onSaved, keys }: Props & Pick<FormContext, 'keys'>) {
   const isNew = !detail
-  const original = useMemo(() => detail?.item.body ?? {}, [detail])
+  const [original, setOriginal] = useState<Body>(detail?.item.body ?? {})
+  const [done, setDone] = useState(false)
   const [body, setBody] = useState<Body>(() => ({ ...(detail?.item.body ?? start ?? {}) }))
   const [version, setVersion] = useState(detail?.item.version ?? null)
   const [touched, setTouched] = useState<ReadonlySet<string>>(new Set())
@@ -71,15 +72,17 @@ function Editor({ kind, detail, start, onSaved, keys }: Props & Pick<FormContext
   const readonly = !may('operator')
 
   useEffect(() => {
+    setOriginal(detail?.item.body ?? {})
     setBody({ ...(detail?.item.body ?? start ?? {}) })
     setVersion(detail?.item.version ?? null)
     setRefused(null)
+    setDone(false)
   }, [detail])
 
   const sent = prune(body)
   const paths = diff(original, sent)
   // What a new item begins with is nobody's input.
-  const dirty = detail ? paths.length > 0 : !same(prune(start ?? {}), sent)
+  const dirty = !done && (detail ? paths.length > 0 : !same(prune(start ?? {}), sent))
   const found = useProblems(kind, detail?.item.name ?? null, sent, version, dirty)
   const all = refused ?? found
   const problems = strict ? all : all.filter((problem) => wasTouched(problem.key, touched))
@@ -99,6 +102,7 @@ function Editor({ kind, detail, start, onSaved, keys }: Props & Pick<FormContext
 
   const change = (path: Path, value: Json | undefined) => {
     setRefused(null)
+    setDone(false)
     setTouched((before) => new Set(before).add(pathText(path)))
     setBody((before) => set(before, path, value))
   }
@@ -115,7 +119,9 @@ function Editor({ kind, detail, start, onSaved, keys }: Props & Pick<FormContext
   const name = String(body[NAME_KEY[kind]] ?? '')
   const shown = sections(kind, keys, body)
   const saved = (answer: Saved) => {
+    // Saved is saved, also until the item has been read again.
     guard.value = null
+    setDone(true)
     setReviewing(false)
     onSaved(answer, name)
   }
