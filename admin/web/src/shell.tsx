@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { LANGUAGES, type Language, language, setLanguage, t } from './i18n'
 import { api, may, session } from './lib/api'
-import { countdown } from './lib/format'
+import { actor, countdown } from './lib/format'
 import { href, route } from './lib/router'
 import { connected, dismiss, loadStatus, notices, notify, now, status, type Theme, theme } from './lib/state'
 import { Button, errorText, IconButton } from './ui/basics'
@@ -215,7 +215,7 @@ function PendingBar({ pending }: { pending: { revision: number; confirm_by: stri
     <div class="bar warn">
       <Icon name="clock" />
       <p>
-        {t('bar.pending', { id: String(pending.revision), who: pending.author })}{' '}
+        {t('bar.pending', { id: String(pending.revision), who: actor(pending.author) })}{' '}
         <strong class="figures" role="timer">
           {countdown(pending.confirm_by, now.value)}
         </strong>

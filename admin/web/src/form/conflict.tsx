@@ -3,6 +3,7 @@
 import { useState } from 'preact/hooks'
 import { t } from '../i18n'
 import { clashes, merge, show } from '../lib/diff'
+import { actor } from '../lib/format'
 import type { Body, Conflict } from '../lib/types'
 import { Ago, Button, Callout, Dialog } from '../ui/basics'
 
@@ -54,8 +55,8 @@ export function ConflictDialog({
     >
       <Callout tone="warn">
         {theirs
-          ? t('conflict.changed', { who: conflict.changed_by })
-          : t('conflict.deleted', { who: conflict.changed_by })}{' '}
+          ? t('conflict.changed', { who: actor(conflict.changed_by) })
+          : t('conflict.deleted', { who: actor(conflict.changed_by) })}{' '}
         <Ago at={conflict.changed_at} />
       </Callout>
       {theirs && (

@@ -129,7 +129,9 @@ function Control({ path, def, ids }: { path: Path; def: SchemaKey; ids: Ids }) {
         <Text
           ids={ids}
           value={value}
-          placeholder={def.default ? shown(def.default) : (EXAMPLES[dotted] ?? '')}
+          placeholder={
+            def.default ? shown(def.default) : (EXAMPLES[`${form.kind}.${dotted}`] ?? EXAMPLES[dotted] ?? '')
+          }
           change={(text) => change(text === '' ? undefined : text)}
         />
       )
@@ -139,6 +141,8 @@ function Control({ path, def, ids }: { path: Path; def: SchemaKey; ids: Ids }) {
 /** What an entry looks like, where there is no default to show. */
 const EXAMPLES: Record<string, string> = {
   name: 'orders',
+  'listener.name': 'public',
+  'tenant.name': 'Mobile application',
   app_id: 'mobile-app',
   address: '0.0.0.0:8080',
   'nodes.address': '10.0.0.7:8080',

@@ -388,6 +388,7 @@ export const en = {
   'account.link_title': 'Link for {name}',
   'account.link_about': 'It works once and is shown once. Pass it on by a way that you trust.',
   'tokens.about': 'For scripts, pipelines and engines.',
+  'tokens.title': 'Token {name}',
   'tokens.add': 'New token',
   'tokens.empty': 'No tokens yet',
   'tokens.empty_text': 'Every engine needs one of role engine; scripts use the API with one of another role.',

@@ -382,6 +382,7 @@ export const zh: Messages = {
   'account.link_title': '{name} 的链接',
   'account.link_about': '链接只能使用一次、只显示一次，请通过可信的方式转交。',
   'tokens.about': '供脚本、流水线和引擎使用。',
+  'tokens.title': '令牌 {name}',
   'tokens.add': '新建令牌',
   'tokens.empty': '还没有令牌',
   'tokens.empty_text': '每个引擎需要一个“引擎”角色的令牌；脚本使用其他角色的令牌访问 API。',

@@ -3,7 +3,8 @@
 import { useEffect, useState } from 'preact/hooks'
 import { locale, t, word } from '../i18n'
 import { api } from '../lib/api'
-import { dateTime } from '../lib/format'
+import { show } from '../lib/diff'
+import { actor, dateTime } from '../lib/format'
 import { useLoad, useSettled } from '../lib/load'
 import { go, href, route } from '../lib/router'
 import { revisionSeen } from '../lib/state'
@@ -53,9 +54,13 @@ export function Page() {
               {
                 id: 'at',
                 head: t('col.when'),
-                cell: (row) => <time dateTime={row.at}>{dateTime(row.at, locale.value)}</time>,
+                cell: (row) => (
+                  <time class="nowrap" dateTime={row.at}>
+                    {dateTime(row.at, locale.value)}
+                  </time>
+                ),
               },
-              { id: 'actor', head: t('col.actor'), cell: (row) => row.actor.replace(/^admin:/, '') },
+              { id: 'actor', head: t('col.actor'), cell: (row) => actor(row.actor) },
               { id: 'action', head: t('col.action'), cell: (row) => word('audit', row.action) },
               { id: 'object', head: t('col.object'), cell: (row) => <ObjectLink object={row.object} /> },
               {
@@ -68,7 +73,7 @@ export function Page() {
                 id: 'from',
                 head: t('col.from'),
                 minor: true,
-                cell: (row) => <span class="code">{row.address ?? ''}</span>,
+                cell: (row) => <span class="code nowrap">{row.address ?? ''}</span>,
               },
             ]}
           />
@@ -89,6 +94,6 @@ function detail(value: Json): string {
   if (typeof value !== 'object') return String(value)
   return Object.entries(value)
     .filter(([, inner]) => inner !== null && inner !== '')
-    .map(([key, inner]) => `${key.replaceAll('_', ' ')}: ${typeof inner === 'object' ? JSON.stringify(inner) : inner}`)
+    .map(([key, inner]) => `${key.replaceAll('_', ' ')}: ${show(inner)}`)
     .join(', ')
 }

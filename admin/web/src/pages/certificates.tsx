@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks'
 import { DeleteButton } from '../form/delete'
 import { locale, t } from '../i18n'
 import { ApiError, api, may, seg } from '../lib/api'
-import { date } from '../lib/format'
+import { actor, date } from '../lib/format'
 import { useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
 import { loadStatus, notify, revisionSeen } from '../lib/state'
@@ -291,7 +291,7 @@ function One({ name }: { name: string }) {
           </dd>
           <dt>{t('col.changed')}</dt>
           <dd>
-            <Ago at={detail.changed_at} /> · {detail.changed_by}
+            <Ago at={detail.changed_at} /> · {actor(detail.changed_by)}
           </dd>
         </dl>
       </Card>

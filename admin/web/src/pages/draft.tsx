@@ -5,7 +5,7 @@ import { Deadline, LIST } from '../form/editor'
 import { locale, t } from '../i18n'
 import { type ApiError, api, may, seg } from '../lib/api'
 import { diff } from '../lib/diff'
-import { integer } from '../lib/format'
+import { actor, integer } from '../lib/format'
 import { useLoad } from '../lib/load'
 import { isAccessLog, parseRequests } from '../lib/requests'
 import { go, href } from '../lib/router'
@@ -129,7 +129,7 @@ function Troubles({ draft }: { draft: Draft }) {
             {draft.conflicts.map((conflict) => (
               <li key={`${conflict.kind}/${conflict.name}`}>
                 <a href={href([LIST[conflict.kind], conflict.name], { tab: 'form' })}>{conflict.name}</a>{' '}
-                {t('conflict.changed', { who: conflict.changed_by })} <Ago at={conflict.changed_at} />
+                {t('conflict.changed', { who: actor(conflict.changed_by) })} <Ago at={conflict.changed_at} />
               </li>
             ))}
           </ul>

@@ -5,6 +5,7 @@ import { DeleteButton } from '../form/delete'
 import { ItemEditor } from '../form/editor'
 import { t } from '../i18n'
 import { api, may, seg } from '../lib/api'
+import { actor } from '../lib/format'
 import { useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
 import { revisionSeen } from '../lib/state'
@@ -141,7 +142,7 @@ function Opened({
         back={back}
         about={
           <>
-            {t('changed_by', { who: opened.changed_by })} <Ago at={opened.changed_at} />
+            {t('changed_by', { who: actor(opened.changed_by) })} <Ago at={opened.changed_at} />
           </>
         }
         badges={

@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks'
 import { Deadline } from '../form/editor'
 import { locale, t, word } from '../i18n'
 import { ApiError, api, may } from '../lib/api'
-import { dateTime, integer } from '../lib/format'
+import { actor, dateTime, integer } from '../lib/format'
 import { useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
 import { loadStatus, notify, revisionSeen, status } from '../lib/state'
@@ -90,7 +90,7 @@ function List() {
                 cell: (row) => <span class="figures">{integer(row.id, tag)}</span>,
               },
               { id: 'message', head: t('col.message'), cell: (row) => <Message row={row} /> },
-              { id: 'author', head: t('col.author'), minor: true, cell: (row) => row.author.replace(/^admin:/, '') },
+              { id: 'author', head: t('col.author'), minor: true, cell: (row) => actor(row.author) },
               {
                 id: 'changes',
                 head: t('col.changes'),
@@ -168,7 +168,7 @@ function One({ id }: { id: number }) {
         about={
           <>
             {revision.message && <>{revision.message} · </>}
-            {revision.author} · {dateTime(revision.at, locale.value)}
+            {actor(revision.author)} · {dateTime(revision.at, locale.value)}
           </>
         }
         actions={

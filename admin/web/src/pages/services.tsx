@@ -5,7 +5,7 @@ import { DeleteButton } from '../form/delete'
 import { ItemEditor } from '../form/editor'
 import { locale, t } from '../i18n'
 import { type ApiError, api, may, seg } from '../lib/api'
-import { integer, rate } from '../lib/format'
+import { actor, integer, rate } from '../lib/format'
 import { useEvery, useLoad, useSettled } from '../lib/load'
 import { go, href, route } from '../lib/router'
 import { loadStatus, notify, revisionSeen } from '../lib/state'
@@ -312,7 +312,7 @@ function Traffic({ name, detail, reload }: { name: string; detail: Detail; reloa
       </Card>
       <NodesCard name={name} detail={detail} reload={reload} />
       <p class="muted foot">
-        {t('changed_by', { who: detail.changed_by })} <Ago at={detail.changed_at} /> ·{' '}
+        {t('changed_by', { who: actor(detail.changed_by) })} <Ago at={detail.changed_at} /> ·{' '}
         <a href={href(['revisions', detail.item.version])}>{t('revision_n', { id: String(detail.item.version) })}</a>
       </p>
     </>

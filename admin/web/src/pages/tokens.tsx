@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks'
 import { SecretDialog } from '../form/secret'
 import { t } from '../i18n'
 import { ApiError, api } from '../lib/api'
+import { actor } from '../lib/format'
 import { useLoad } from '../lib/load'
 import { notify } from '../lib/state'
 import type { Page as PageOf, Token } from '../lib/types'
@@ -43,7 +44,7 @@ export function Tokens() {
           columns={[
             { id: 'name', head: t('col.name'), cell: (row) => row.name },
             { id: 'role', head: t('account.role'), cell: (row) => t(`role.${row.role}`) },
-            { id: 'by', head: t('tokens.by'), minor: true, cell: (row) => row.created_by.replace(/^admin:/, '') },
+            { id: 'by', head: t('tokens.by'), minor: true, cell: (row) => actor(row.created_by) },
             { id: 'used', head: t('tokens.used'), cell: (row) => <Ago at={row.last_used_at} /> },
             { id: 'until', head: t('tokens.expires'), minor: true, cell: (row) => <Ago at={row.expires_at} /> },
             {
@@ -69,7 +70,7 @@ export function Tokens() {
       )}
       {made && (
         <SecretDialog
-          title={t('secret.title', { name: made.name })}
+          title={t('tokens.title', { name: made.name })}
           about={t('tokens.once')}
           secret={made.token}
           onClose={() => setMade(null)}
