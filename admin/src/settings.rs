@@ -193,6 +193,22 @@ impl Settings {
         })
     }
 
+    /// Settings of a test.
+    #[cfg(test)]
+    pub fn for_tests() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            redis: None,
+            key_prefix: String::new(),
+            tls: None,
+            environment: String::new(),
+            timezone: TimeZone::UTC,
+            timezone_name: "UTC".to_owned(),
+            public_url: None,
+            trusted_proxies: Vec::new(),
+        }
+    }
+
     /// Whether a peer's word about the client is believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&peer))

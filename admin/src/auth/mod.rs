@@ -1,7 +1,11 @@
 //! Who somebody is and what they may do.
 
 mod extract;
+pub mod origin;
+pub mod password;
 mod role;
+pub mod secret;
+pub mod throttle;
 
 pub use extract::{Admin, Engine, Operator, Viewer};
 pub use role::Role;
