@@ -19,6 +19,7 @@ pub mod raw;
 mod read;
 mod redact;
 pub mod reference;
+pub mod reference_json;
 mod report;
 mod tree;
 mod units;
