@@ -4,8 +4,11 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use coregate::control::redis::Redis;
 use tokio::sync::watch;
 
+use crate::api::index::Indexes;
+use crate::auth::Auth;
 use crate::live::Live;
 use crate::publish::Publisher;
 use crate::settings::Settings;
@@ -14,6 +17,24 @@ use crate::store::Store;
 /// The state of the process, for handlers; a clone is a reference.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
+
+/// What an [`App`] is made of.
+pub struct Parts {
+    /// Flags.
+    pub settings: Settings,
+    /// The configuration.
+    pub store: Store,
+    /// For sessions and figures.
+    pub redis: Option<Redis>,
+    /// Logins.
+    pub auth: Auth,
+    /// What engines report.
+    pub live: Live,
+    /// What engines are given.
+    pub publisher: Publisher,
+    /// Turns true when the process is to end.
+    pub stopping: watch::Receiver<bool>,
+}
 
 /// See [`App`].
 pub struct Inner {
@@ -25,20 +46,30 @@ pub struct Inner {
     pub live: Live,
     /// What engines are given.
     pub publisher: Publisher,
+    /// For sessions and figures.
+    pub redis: Option<Redis>,
+    /// Logins.
+    pub auth: Auth,
+    /// What lists need.
+    pub indexes: Indexes,
     /// Turns true when the process is to end: long polls and streams finish then.
     pub stopping: watch::Receiver<bool>,
 }
 
 impl App {
     /// Puts it together.
-    pub fn new(
-        settings: Settings,
-        store: Store,
-        live: Live,
-        publisher: Publisher,
-        stopping: watch::Receiver<bool>,
-    ) -> Self {
-        Self(Arc::new(Inner { settings, store, live, publisher, stopping }))
+    pub fn new(parts: Parts) -> Self {
+        let Parts { settings, store, redis, auth, live, publisher, stopping } = parts;
+        Self(Arc::new(Inner {
+            settings,
+            store,
+            redis,
+            auth,
+            live,
+            publisher,
+            indexes: Indexes::default(),
+            stopping,
+        }))
     }
 
     /// Waits until the process is to end.

@@ -16,7 +16,7 @@
 //! | `live/` | what engines report: instances, nodes, flow; figures from Redis |
 //! | `explain/` | what would become of a request under a configuration, and how two of them differ |
 //! | `import/` | gogate databases, TOML files; export |
-//! | `app.rs`, `settings.rs`, `serve.rs` | what handlers share; flags; start and end |
+//! | `app.rs`, `settings.rs`, `serve.rs`, `command.rs` | what handlers share; flags; start and end; small commands |
 //! | `server.rs`, `tls.rs`, `web.rs` | sockets, TLS; the dashboard's files |
 //!
 //! Nothing here is on the path of a request that a gateway serves: engines go on with what they have when this process is
@@ -25,6 +25,7 @@
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod command;
 pub mod explain;
 pub mod import;
 pub mod live;

@@ -5,6 +5,8 @@
 //! | `coregate-admin [serve]` | serves the dashboard, the API and the engines until SIGTERM or SIGINT |
 //! | `coregate-admin import gogate\|file` | imports a gogate database or a configuration file as one revision |
 //! | `coregate-admin export [F]` | writes what is in force as TOML |
+//! | `coregate-admin token --role R --name N` | makes an API token and prints it |
+//! | `coregate-admin reset-password NAME` | prints a link with which the account's password can be set |
 //!
 //! Exit codes: 0 done, 1 not fit to start, 2 wrong flags, 130 or 143 ended at once by a second SIGINT or SIGTERM. The log
 //! goes to standard error.
@@ -16,9 +18,10 @@ use std::sync::LazyLock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use coregate::metrics::{COMMIT, VERSION};
-use coregate_admin::import::command::{self, ExportFlags, ImportCommand};
-use coregate_admin::serve;
+use coregate_admin::auth::Role;
+use coregate_admin::import::command::{self as transfer, ExportFlags, ImportCommand};
 use coregate_admin::settings::{ServeFlags, Settings, StoreFlags};
+use coregate_admin::{command, serve};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -28,8 +31,8 @@ fn main() -> ExitCode {
     }
     let store = cli.store;
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Import(what) => run(async move { command::import(&store.open().await?, what).await }),
-        Command::Export(how) => run(async move { command::export(&store.open().await?, &how) }),
+        Command::Import(what) => run(async move { transfer::import(&store.open().await?, what).await }),
+        Command::Export(how) => run(async move { transfer::export(&store.open().await?, &how) }),
         Command::Serve => match Settings::new(&store, &cli.serve) {
             Ok(settings) => run(async move { serve::run(settings, store.open().await?).await }),
             Err(problems) => {
@@ -37,6 +40,11 @@ fn main() -> ExitCode {
                 ExitCode::from(2)
             }
         },
+        Command::Token { role, name } => run(command::token(&store, &name, role.into())),
+        Command::ResetPassword { name } => {
+            let tls = cli.serve.tls_certificate.is_some();
+            run(command::reset_password(&store, cli.serve.listen, tls, &name))
+        }
     }
 }
 
@@ -63,6 +71,44 @@ enum Command {
     Import(ImportCommand),
     /// Write the configuration in force as TOML
     Export(ExportFlags),
+    /// Make an API token and print it, once
+    Token {
+        /// What it may do
+        #[arg(long, value_name = "ROLE")]
+        role: TokenRole,
+        /// Its name, for people
+        #[arg(long, value_name = "NAME")]
+        name: String,
+    },
+    /// Print a link with which an account's password can be set, once
+    ResetPassword {
+        /// The account
+        name: String,
+    },
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TokenRole {
+    /// Read
+    Viewer,
+    /// Also change the configuration
+    Operator,
+    /// Also accounts and tokens
+    Admin,
+    /// Take snapshots and report, nothing else
+    Engine,
+}
+
+impl From<TokenRole> for Role {
+    fn from(role: TokenRole) -> Self {
+        match role {
+            TokenRole::Viewer => Self::Viewer,
+            TokenRole::Operator => Self::Operator,
+            TokenRole::Admin => Self::Admin,
+            TokenRole::Engine => Self::Engine,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

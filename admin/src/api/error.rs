@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::model::Kind;
+
 /// What kind of error, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -35,6 +37,8 @@ pub enum Code {
     InUse,
     /// 409: not possible in this state
     Conflict,
+    /// 409: a revision waits to be confirmed
+    Pending,
     /// 413
     BodyTooLarge,
     /// 415
@@ -63,7 +67,9 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Stale | Self::AlreadyExists | Self::InUse | Self::Conflict => StatusCode::CONFLICT,
+            Self::Stale | Self::AlreadyExists | Self::InUse | Self::Conflict | Self::Pending => {
+                StatusCode::CONFLICT
+            }
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
@@ -78,6 +84,12 @@ impl Code {
 /// Something wrong with a value that was sent.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct FieldProblem {
+    /// Which list, if it is about another item than the one that was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// Which item of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Where, relative to the item: `nodes[0].weight`.
     pub key: String,
     /// What was given; redacted for secrets.
@@ -157,6 +169,9 @@ impl ApiError {
     pub fn invalid(problems: Vec<FieldProblem>) -> Self {
         let message = match problems.as_slice() {
             [one] if one.key.is_empty() => one.message.clone(),
+            [FieldProblem { kind: Some(kind), name: Some(name), key, message, .. }] => {
+                format!("{kind} \"{name}\": {key}: {message}")
+            }
             [one] => format!("{}: {}", one.key, one.message),
             several => format!("{} values are not right; see problems", several.len()),
         };
@@ -165,7 +180,8 @@ impl ApiError {
 
     /// 422 about one field.
     pub fn field(key: &str, message: impl Into<String>) -> Self {
-        Self::invalid(vec![FieldProblem { key: key.to_owned(), value: None, message: message.into() }])
+        let (key, message) = (key.to_owned(), message.into());
+        Self::invalid(vec![FieldProblem { kind: None, name: None, key, value: None, message }])
     }
 }
 

@@ -7,10 +7,26 @@
 //! Bounds: [`BODY_BYTES_MAX`] a request's body (a router may raise it by `DefaultBodyLimit`), [`BODY_STALL`] between two
 //! parts of it, [`REQUEST_TIMEOUT`] for an answer's head.
 
+mod admins;
+mod audit;
+mod certificate_facts;
+mod certificates;
+pub mod changes;
+mod drafts;
 pub mod error;
 pub mod extract;
 mod figures;
+pub mod index;
 mod instances;
+mod listeners;
+mod live_view;
+pub mod page;
+mod revisions;
+mod services;
+mod session;
+mod status;
+mod tenants;
+mod tokens;
 
 use std::time::Duration;
 
@@ -76,7 +92,20 @@ impl utoipa::Modify for Security {
 
 /// All that `/api/v1` has.
 fn handlers() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(figures::router()).merge(instances::router())
+    OpenApiRouter::new()
+        .merge(session::router())
+        .merge(services::router())
+        .merge(tenants::router())
+        .merge(listeners::router())
+        .merge(certificates::router())
+        .merge(drafts::router())
+        .merge(revisions::router())
+        .merge(status::router())
+        .merge(admins::router())
+        .merge(tokens::router())
+        .merge(audit::router())
+        .merge(figures::router())
+        .merge(instances::router())
 }
 
 /// Everything that the process serves.

@@ -407,6 +407,8 @@ impl InstanceView {
     pub fn of(name: &str, instance: &table::Instance, head: Head, now: Instant) -> Self {
         let report = &instance.report;
         let problem = |it: &coregate::control::remote::Problem| crate::api::error::FieldProblem {
+            kind: None,
+            name: None,
             key: it.key.clone(),
             value: it.value.clone(),
             message: it.message.clone(),

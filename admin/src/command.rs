@@ -1,0 +1,62 @@
+//! The small commands: `token`, `reset-password`.
+//!
+//! They work on the database, whether an admin is running or not. What they did stands in the audit as `command line`.
+
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::auth::login::{check_name, make_link};
+use crate::auth::{Role, secret};
+use crate::model::Actor;
+use crate::settings::{StoreFlags, link_base};
+use crate::store::{NewToken, RecordError};
+
+/// Who the command line is, in revisions and the audit.
+pub fn actor() -> Actor {
+    Actor { name: "command line".to_owned(), address: None }
+}
+
+/// `token`: makes a token and prints it, once.
+pub async fn token(flags: &StoreFlags, name: &str, role: Role) -> Result<ExitCode, String> {
+    check_name(name).map_err(|error| format!("--name: {}", error.message))?;
+    let store = flags.open().await?;
+    let (token, now) = (secret::token(), Timestamp::now());
+    let new = NewToken {
+        name: name.to_owned(),
+        sha256: secret::digest(&token),
+        role,
+        created_by: actor().name,
+        expires_at: None,
+    };
+    store.add_token(new, now).await.map_err(|error| match error {
+        RecordError::Exists => format!("there is a token \"{name}\" already; choose another name"),
+        error => error.to_string(),
+    })?;
+    let object = format!("token:{name}");
+    let detail = json!({ "role": role });
+    store.audit(&actor(), "token_created", &object, &detail, now).await.map_err(|error| error.to_string())?;
+    println!("{token}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `reset-password`: prints a link with which the account's password can be set, once.
+pub async fn reset_password(
+    flags: &StoreFlags,
+    listen: std::net::SocketAddr,
+    tls: bool,
+    name: &str,
+) -> Result<ExitCode, String> {
+    let told = |error: crate::store::StoreError| error.to_string();
+    let store = flags.open().await?;
+    let account = store.admin_by_name(name).await.map_err(told)?;
+    let account = account.ok_or_else(|| format!("there is no account \"{name}\""))?;
+    let now = Timestamp::now();
+    let base = link_base(flags.public_url.as_deref(), listen, tls);
+    let link = make_link(&store, account.id, &base, now).await.map_err(told)?;
+    let object = format!("admin:{name}");
+    store.audit(&actor(), "password_link", &object, &json!({}), now).await.map_err(told)?;
+    println!("{link}");
+    Ok(ExitCode::SUCCESS)
+}
