@@ -106,6 +106,8 @@ fn handlers() -> OpenApiRouter<App> {
         .merge(audit::router())
         .merge(figures::router())
         .merge(instances::router())
+        .merge(crate::explain::handlers::router())
+        .merge(crate::import::handlers::router())
 }
 
 /// Everything that the process serves.

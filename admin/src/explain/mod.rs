@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod compare;
+pub mod handlers;
 pub mod log;
 pub mod request;
 

@@ -8,6 +8,7 @@ pub mod command;
 pub mod export;
 pub mod file;
 pub mod gogate;
+pub mod handlers;
 
 use serde::Serialize;
 use serde_json::Value;
