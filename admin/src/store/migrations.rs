@@ -231,3 +231,6 @@ async fn apply(
 fn is_there_already(why: &str) -> bool {
     ["(error 1060)", "(error 1061)", "(error 1062)"].iter().any(|code| why.ends_with(code))
 }
+
+#[cfg(test)]
+mod tests;
