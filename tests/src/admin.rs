@@ -1,15 +1,24 @@
 //! An admin process under test: SQLite in a folder of its own, a free port, ended when the test ends.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use tempfile::TempDir;
 
+use crate::admin_client::AdminClient;
 use crate::client::Client;
 use crate::ports::Port;
 use crate::wait::{PATIENCE, eventually};
+
+/// The first account's name.
+pub const FIRST_NAME: &str = "alice";
+/// The first account's password.
+pub const FIRST_PASSWORD: &str = "correct horse battery";
 
 /// A running admin.
 #[derive(Debug)]
@@ -18,33 +27,80 @@ pub struct Admin {
     port: Port,
     folder: TempDir,
     lines: Arc<Mutex<Vec<String>>>,
+    builder: Builder,
 }
 
 impl Admin {
     /// One with nothing in it, not even an account.
     #[track_caller]
     pub fn start() -> Admin {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let port = Port::free();
-        let mut command = Command::new(binary());
-        command
-            .args(["--database", &database(&folder)])
-            .args(["--listen", &port.address().to_string()])
-            .args(["--public-url", &format!("http://{}", port.address())])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        Admin::builder().start()
+    }
+
+    /// One that is told more.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// Its folder: the database, the key.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Makes the first account by the link that it prints: `alice`, an admin.
+    #[track_caller]
+    pub fn set_up(&self) -> AdminClient {
+        let link = self.setup_link();
+        let (_, token) = link.split_once("token=").expect("a token in the link");
+        let mut client = self.client();
+        let account = json!({ "token": token, "name": FIRST_NAME, "password": FIRST_PASSWORD });
+        client.enter(&client.post("/setup", &account).expect(201));
+        client
+    }
+
+    /// Somebody who has not logged in.
+    pub fn client(&self) -> AdminClient {
+        AdminClient::new(self.address())
+    }
+
+    /// A program with a new token of that role.
+    #[track_caller]
+    pub fn program(&self, role: &str) -> AdminClient {
+        self.client().with_token(&self.token(role, &format!("test-{role}")))
+    }
+
+    /// Ends it by SIGTERM, which it must obey, and starts it again with the same database.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, Signal::TERM).expect("a signal");
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "SIGTERM: {status}\n{}", self.output());
+        self.spawn();
+    }
+
+    #[track_caller]
+    fn spawn(&mut self) {
+        let mut command = self.builder.command(&self.folder, &self.port);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let lines = Arc::<Mutex<Vec<String>>>::default();
-        follow(child.stdout.take().expect("piped"), &lines);
-        follow(child.stderr.take().expect("piped"), &lines);
-        let mut admin = Admin { child, port, folder, lines };
+        follow(child.stdout.take().expect("piped"), &self.lines);
+        follow(child.stderr.take().expect("piped"), &self.lines);
+        self.child = child;
+        self.listens();
+    }
+
+    #[track_caller]
+    fn listens(&mut self) {
         eventually("the admin listens", PATIENCE, || {
-            let ended = admin.child.try_wait().expect("it can be asked");
-            assert!(ended.is_none(), "the admin ended: {}", admin.output());
-            Client::try_connect(admin.port.address()).is_ok()
+            let ended = self.child.try_wait().expect("it can be asked");
+            assert!(ended.is_none(), "the admin ended: {}", self.output());
+            Client::try_connect(self.port.address()).is_ok()
         });
-        admin
     }
 
     /// Where it is.
@@ -75,10 +131,71 @@ impl Admin {
     #[track_caller]
     pub fn token(&self, role: &str, name: &str) -> String {
         let mut command = Command::new(binary());
-        command.args(["token", "--role", role, "--name", name, "--database", &database(&self.folder)]);
+        let database = self.builder.database.clone().unwrap_or_else(|| database(&self.folder));
+        command
+            .args(["token", "--role", role, "--name", name, "--database", &database])
+            .envs(self.builder.environment.iter().cloned());
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         assert!(output.status.success(), "{command:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+/// What an admin is started with.
+#[derive(Debug, Clone, Default)]
+pub struct Builder {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    database: Option<String>,
+}
+
+impl Builder {
+    /// Another argument.
+    pub fn argument(mut self, argument: &str) -> Builder {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// A variable of its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Builder {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Another database than SQLite in its folder.
+    pub fn database(mut self, url: &str) -> Builder {
+        self.database = Some(url.into());
+        self
+    }
+
+    /// Starts it.
+    #[track_caller]
+    pub fn start(self) -> Admin {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let port = Port::free();
+        let mut command = self.command(&folder, &port);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        follow(child.stdout.take().expect("piped"), &lines);
+        follow(child.stderr.take().expect("piped"), &lines);
+        let mut admin = Admin { child, port, folder, lines, builder: self };
+        admin.listens();
+        admin
+    }
+
+    fn command(&self, folder: &TempDir, port: &Port) -> Command {
+        let mut command = Command::new(binary());
+        let scheme = if self.arguments.iter().any(|it| it == "--tls-key") { "https" } else { "http" };
+        command
+            .args(["--database", &self.database.clone().unwrap_or_else(|| database(folder))])
+            .args(["--listen", &port.address().to_string()])
+            .args(["--public-url", &format!("{scheme}://{}", port.address())])
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
     }
 }
 

@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_types, reason = "the harness is made of plain threads; no shard runs in it")]
 
 pub mod admin;
+pub mod admin_client;
 pub mod body;
 pub mod certs;
 pub mod client;
@@ -34,6 +35,7 @@ pub mod wait;
 pub mod wire;
 
 pub use admin::Admin;
+pub use admin_client::{AdminClient, Told};
 pub use certs::{Authority, Pair};
 pub use client::Client;
 pub use config::{Service, route, service, tcp_listener};
