@@ -12,6 +12,14 @@ describe('a difference', () => {
     ])
   })
 
+  test('of a table that came or went is told key by key', () => {
+    expect(diff({ limits: { burst: 5, per_client_ip: { burst: 2 } } }, {})).toEqual([
+      { path: 'limits.burst', before: 5, after: undefined },
+      { path: 'limits.per_client_ip.burst', before: 2, after: undefined },
+    ])
+    expect(diff({}, { health_check: {} })).toEqual([{ path: 'health_check', before: undefined, after: {} }])
+  })
+
   test('follows nodes by their address, wherever they stand', () => {
     const a = { address: 'a:1' }
     const b = { address: 'b:1', weight: 2 }

@@ -35,8 +35,15 @@ function named(list: Json[]): Map<string, Json> | null {
   return map
 }
 
+/** A table that came or went is told key by key; an element of a list as a whole. */
+function isTable(value: Json | undefined, path: string): value is Body {
+  return isObject(value) && Object.keys(value).length > 0 && path !== '' && !path.endsWith(']')
+}
+
 export function diff(before: Json | undefined, after: Json | undefined, path = ''): PathChange[] {
   if (same(before, after)) return []
+  if (isTable(before, path) && after === undefined) return diff(before, {}, path)
+  if (isTable(after, path) && before === undefined) return diff({}, after, path)
   if (isObject(before) && isObject(after)) {
     const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])]
     return keys.flatMap((key) => diff(before[key], after[key], path ? `${path}.${key}` : key))

@@ -17,7 +17,12 @@ export function Page() {
   const all = loaded.data
   const live = figures.value
   if (!all) {
-    return loaded.error ? <Failure error={loaded.error} retry={loaded.reload} /> : <Spinner />
+    return (
+      <>
+        <PageHead title={t('nav.overview')} />
+        {loaded.error ? <Failure error={loaded.error} retry={loaded.reload} /> : <Spinner />}
+      </>
+    )
   }
   const instances = live?.instances ?? all.instances
   const nothing = all.services === 0 && instances.up + instances.lagging + instances.refused + instances.gone === 0
