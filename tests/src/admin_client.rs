@@ -39,6 +39,11 @@ impl AdminClient {
         self
     }
 
+    /// The token of a program.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// Logs in as the first account.
     #[track_caller]
     pub fn log_in(self) -> AdminClient {
