@@ -123,7 +123,7 @@ pub enum Control {
 }
 
 /// `[[services]]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Service {
     /// Unique name.
     pub name: Arc<str>,
@@ -160,7 +160,7 @@ pub struct Service {
 }
 
 /// `[[services.routes]]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// Empty = any host.
     pub hosts: Vec<HostPattern>,
@@ -190,6 +190,12 @@ pub struct Rewrite {
     pub pattern: regex::Regex,
     /// Replacement text in the regex crate's syntax.
     pub replacement: String,
+}
+
+impl PartialEq for Rewrite {
+    fn eq(&self, other: &Self) -> bool {
+        self.pattern.as_str() == other.pattern.as_str() && self.replacement == other.replacement
+    }
 }
 
 /// `[services.headers]`

@@ -381,7 +381,11 @@ impl Shard {
         let kept: HashMap<&str, &Rc<ServiceState>> =
             old.services.iter().map(|service| (&*service.plan.config.name, service)).collect();
         let now = self.net.now();
-        let state = |plan| Rc::new(ServiceState::new(self, plan, kept.get(&*plan.config.name).copied(), now));
+        // What has not changed goes on as it is: with many services, all of them made anew would hold requests up.
+        let state = |plan: &Arc<ServicePlan>| match kept.get(&*plan.config.name).copied() {
+            Some(old) if Arc::ptr_eq(&old.plan, plan) => Rc::clone(old),
+            old => Rc::new(ServiceState::new(self, plan, old, now)),
+        };
         let services = snapshot.services.iter().map(state).collect();
         self.tenants.take();
         let revision = snapshot.revision;

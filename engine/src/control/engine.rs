@@ -67,6 +67,8 @@ pub struct Engine {
     pub listeners: Vec<Held>,
     /// The links to the shards.
     pub shards: Shards,
+    /// Snapshots that shards may still have. The last to let go of one pays for it, and that is not to be a shard.
+    retired: Vec<Arc<Snapshot>>,
     addresses: Addresses,
     watch: Option<Watch>,
     loading: Loading,
@@ -187,6 +189,7 @@ impl Engine {
             access_log,
             listeners: held,
             shards,
+            retired: Vec::new(),
             addresses,
             watch,
             loading: Loading::No,
@@ -356,6 +359,8 @@ impl Engine {
         let now = self.shards.applied();
         if now > before && now == self.snapshot.revision {
             info!(revision = now, "configuration applied");
+            let retired = std::mem::take(&mut self.retired);
+            tokio::task::spawn_blocking(move || drop(retired));
             if let Some(remote) = &self.remote {
                 remote.news.notify_one();
             }

@@ -16,6 +16,7 @@ use coregate_config::checked::{Gateway, LimitScope, ListenerProtocol, Node, Rate
 use crate::access::{AccessList, IpSet};
 use crate::http::headers::Rules;
 use crate::limit::{Bucket, ClientConnections, ClientLimit, ClientTable, Connections, DayQuota};
+use crate::pool::PeerId;
 use crate::route::RouteTable;
 use crate::sni::Names;
 use crate::tenant::Tenants;
@@ -125,9 +126,6 @@ pub struct NodeShared {
     pub waiting: AtomicUsize,
 }
 
-/// What a node is known by from one snapshot to the next.
-type NodeKey<'a> = (&'a str, SocketAddr);
-
 impl Snapshot {
     /// Compiles a configuration. `is_live` tells of a service's node whether it takes traffic; what is counted of a node
     /// goes on from the `previous` snapshot.
@@ -140,36 +138,36 @@ impl Snapshot {
         previous: Option<&Self>,
     ) -> Self {
         let Process { shards, now, tls } = process;
-        let buckets = previous.map(Self::buckets).unwrap_or_default();
-        let shared = previous.map(Self::shared).unwrap_or_default();
         let identity_headers = identity_headers(&gateway);
-        let connections = previous.map(Self::connections).unwrap_or_default();
+        let before = Before::of(previous, &identity_headers);
         let plan = |service: &Service| {
+            let old = before.plans.get(&*service.name).copied();
             let node = |(address, weight, node_tls)| NodePlan {
                 address,
                 weight,
                 tls: node_tls,
                 live: is_live(&service.name, address),
-                shared: shared.get(&(&*service.name, address)).map(|&it| Arc::clone(it)).unwrap_or_default(),
+                shared: old.and_then(|old| old.shared_of(address)).unwrap_or_default(),
             };
+            let nodes: Vec<NodePlan> = nodes_with_tls(service, addresses, &tls).map(node).collect();
+            if let Some(old) = old.filter(|old| before.headers_stay && old.is_of(service, &nodes)) {
+                return Arc::clone(old);
+            }
+            let bucket = old.and_then(|old| old.rate.as_ref());
             Arc::new(ServicePlan {
                 config: service.clone(),
                 rules: service_rules(service, &identity_headers),
                 access: AccessList::build(&service.access.allow, &service.access.deny),
                 rate: service.limits.service.map(|rate| match service.limits.scope {
-                    LimitScope::Process => {
-                        Bucket::renew(buckets.get(&*service.name).copied(), rate, shards, now)
-                    }
-                    LimitScope::Cluster => {
-                        Bucket::renew_shared(buckets.get(&*service.name).copied(), rate, shards, now)
-                    }
+                    LimitScope::Process => Bucket::renew(bucket, rate, shards, now),
+                    LimitScope::Cluster => Bucket::renew_shared(bucket, rate, shards, now),
                 }),
                 client_rate: service
                     .limits
                     .per_client_ip
                     .map(|rate| ClientLimit::new(key(&service.name), rate)),
-                connections: connections.get(&*service.name).map(|&it| Arc::clone(it)).unwrap_or_default(),
-                nodes: nodes_with_tls(service, addresses, &tls).map(node).collect(),
+                connections: old.map(|old| Arc::clone(&old.connections)).unwrap_or_default(),
+                nodes,
             })
         };
         let clients = previous.and_then(|previous| previous.clients.clone()).or_else(|| {
@@ -196,20 +194,37 @@ impl Snapshot {
             gateway,
         }
     }
+}
 
-    fn buckets(&self) -> HashMap<&str, &Arc<Bucket>> {
-        self.services.iter().filter_map(|plan| Some((&*plan.config.name, plan.rate.as_ref()?))).collect()
+/// What goes on from the snapshot before.
+struct Before<'a> {
+    plans: HashMap<&'a str, &'a Arc<ServicePlan>>,
+    /// The same headers are withheld from origins.
+    headers_stay: bool,
+}
+
+impl<'a> Before<'a> {
+    fn of(previous: Option<&'a Snapshot>, identity_headers_now: &BTreeSet<&str>) -> Self {
+        let services = previous.map(|previous| previous.services.as_slice()).unwrap_or_default();
+        Self {
+            plans: services.iter().map(|plan| (&*plan.config.name, plan)).collect(),
+            headers_stay: previous
+                .is_some_and(|previous| identity_headers(&previous.gateway) == *identity_headers_now),
+        }
+    }
+}
+
+impl ServicePlan {
+    /// Whether compiling the same again would give the same, so that shards may go on with what they have.
+    fn is_of(&self, service: &Service, nodes: &[NodePlan]) -> bool {
+        let same = |(old, new): (&NodePlan, &NodePlan)| {
+            old.weight == new.weight && old.live == new.live && PeerId::of(old) == PeerId::of(new)
+        };
+        self.nodes.len() == nodes.len() && self.nodes.iter().zip(nodes).all(same) && self.config == *service
     }
 
-    fn connections(&self) -> HashMap<&str, &Arc<Connections>> {
-        self.services.iter().map(|plan| (&*plan.config.name, &plan.connections)).collect()
-    }
-
-    fn shared(&self) -> HashMap<NodeKey<'_>, &Arc<NodeShared>> {
-        self.services
-            .iter()
-            .flat_map(|plan| plan.nodes.iter().map(|node| ((&*plan.config.name, node.address), &node.shared)))
-            .collect()
+    fn shared_of(&self, address: SocketAddr) -> Option<Arc<NodeShared>> {
+        self.nodes.iter().find(|node| node.address == address).map(|node| Arc::clone(&node.shared))
     }
 }
 
@@ -347,6 +362,31 @@ mod tests {
         assert_eq!(two.services[0].nodes[0].shared.connections.load(Ordering::Relaxed), 0);
         assert_eq!(two.services[0].nodes[1].shared.connections.load(Ordering::Relaxed), 7);
         assert!(Arc::ptr_eq(&one.services[0].nodes[1].shared, &two.services[0].nodes[1].shared));
+    }
+
+    #[test]
+    fn a_service_that_stays_as_it_is_is_not_compiled_again() {
+        let compile = |nodes: &str, live: bool, previous: Option<&Snapshot>| {
+            Snapshot::compile(1, gateway(nodes), &Addresses::default(), |_, _| live, process(), previous)
+        };
+        let one = compile(&node(1), true, None);
+        let is_kept = |next: &Snapshot| Arc::ptr_eq(&one.services[0], &next.services[0]);
+        assert!(is_kept(&compile(&node(1), true, Some(&one))));
+        assert!(!is_kept(&compile(&node(1), false, Some(&one))), "its node went down meanwhile");
+        assert!(!is_kept(&compile(&node(2), true, Some(&one))));
+        assert!(!is_kept(&compile(&(node(1) + "[services.timeouts]\nbody = \"7s\"\n"), true, Some(&one))));
+        assert!(!is_kept(&compile(
+            &(node(1) + "[[services.routes]]\npath_prefix = \"/b\"\n"),
+            true,
+            Some(&one)
+        )));
+        let client_headers = "[[listeners]]\nname = \"l\"\naddress = \"127.0.0.1:1\"\nprotocol = \"https\"\n\
+            certificates = [{ chain = \"a\", key = \"b\" }]\n\
+            tls = { client_certificates = \"optional\", client_ca = \"c\" }\n";
+        assert!(
+            !is_kept(&compile(&(node(1) + client_headers), true, Some(&one))),
+            "another header is withheld"
+        );
     }
 
     #[test]

@@ -194,7 +194,8 @@ impl Engine {
         let process = Process { shards: self.shards.count(), now, tls };
         let before = Some(&*self.snapshot);
         let snapshot = Snapshot::compile(revision, gateway, &self.addresses, is_live, process, before);
-        self.snapshot = Arc::new(snapshot);
+        let before = std::mem::replace(&mut self.snapshot, Arc::new(snapshot));
+        self.retired.push(before);
         if let Some(limits) = &self.cluster_limits {
             limits.apply(&self.snapshot);
         }
