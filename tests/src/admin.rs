@@ -84,6 +84,18 @@ impl Admin {
         self.spawn();
     }
 
+    /// Ends it at once, as a crash does.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill the admin");
+        self.child.wait().expect("its end");
+    }
+
+    /// Starts it again after [`Admin::kill`], on the same port with the same database.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.spawn();
+    }
+
     #[track_caller]
     fn spawn(&mut self) {
         let mut command = self.builder.command(&self.folder, &self.port);
