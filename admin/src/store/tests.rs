@@ -186,3 +186,23 @@ async fn the_audit_is_found_by_what_it_says() {
     let wildcard = AuditFilter { search: Some("1%0".to_owned()), ..AuditFilter::default() };
     assert_eq!(found(wildcard).await.1, 0);
 }
+
+#[tokio::test]
+async fn the_audit_keeps_its_last_million_records() {
+    let (store, _folder) = store().await;
+    let say = async |second| store.audit(&alice(), "login", "a", &json!(null), at(second)).await.unwrap();
+    let ids = async || {
+        let (records, _) = store.audits(&AuditFilter::default(), Page::new(1, 10)).await.unwrap();
+        records.into_iter().map(|it| it.id).collect::<Vec<_>>()
+    };
+    say(1).await;
+    say(2).await;
+    // As if so many had been written since.
+    let last = records::audit::RECORDS_MAX;
+    let sql = "INSERT INTO audit (id, at, actor, action, object, detail) VALUES (?, 0, '', '', '', 'null')";
+    store.0.database.execute(sql, super::database::values![last]).await.unwrap();
+    say(3).await;
+    assert_eq!(ids().await, [last + 1, last, 2]);
+    say(4).await;
+    assert_eq!(ids().await, [last + 2, last + 1, last]);
+}

@@ -1,4 +1,4 @@
-//! The audit: who did what, when, from where. Only ever added to.
+//! The audit: who did what, when, from where. Only ever added to; the last [`RECORDS_MAX`] are kept.
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -13,6 +13,8 @@ const ACTION_BYTES_MAX: usize = 64;
 const OBJECT_BYTES_MAX: usize = 255;
 /// Longest detail; a longer one is left out, and says so.
 const DETAIL_BYTES_MAX: usize = 64 << 10;
+/// How many records are kept, so that failed logins cannot fill a disk: more than a year of 100 an hour.
+pub const RECORDS_MAX: u64 = 1_000_000;
 
 /// One thing that was done, or tried.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,5 +142,10 @@ pub async fn write(
         cut(object, OBJECT_BYTES_MAX),
         text
     ];
-    transaction.execute(sql, row).await.map(drop)
+    let id = transaction.execute(sql, row).await?.id;
+    // By number and not by count, which would read the table; numbers may have gaps, so fewer may be kept.
+    if let Some(last) = id.checked_sub(RECORDS_MAX) {
+        transaction.execute("DELETE FROM audit WHERE id <= ?", values![last]).await?;
+    }
+    Ok(())
 }
