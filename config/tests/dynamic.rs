@@ -24,9 +24,10 @@ fn told(result: Result<Gateway, coregate_config::Report>, expected: &str) {
 fn the_lists_alone_are_taken() {
     let gateway = parse_dynamic_json(r#"{"services": [{"name": "a"}], "tenants": []}"#, "draft").unwrap();
     assert_eq!(&*gateway.services[0].name, "a");
-    for key in ["server", "stats", "control"] {
+    let known = "here are known: listeners, certificates, services, tenants";
+    for (key, hint) in [("server", "did you mean `services`?"), ("stats", known), ("control", known)] {
         let text = format!("{{\"{key}\": {{}}}}");
-        told(parse_dynamic_json(&text, "draft"), &format!("draft:1:2: {key}: unknown key; "));
+        told(parse_dynamic_json(&text, "draft"), &format!("draft:1:2: {key}: unknown key; {hint}"));
         told(merge(&own(""), &text, "revision 7"), "revision 7:1:2: ");
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::database::values;
 use super::*;
 use crate::auth::Role;
 use crate::model::{Actor, Cause, Change, Kind, Proposal, Revision};
@@ -200,7 +201,7 @@ async fn the_audit_keeps_its_last_million_records() {
     // As if so many had been written since.
     let last = records::audit::RECORDS_MAX;
     let sql = "INSERT INTO audit (id, at, actor, action, object, detail) VALUES (?, 0, '', '', '', 'null')";
-    store.0.database.execute(sql, super::database::values![last]).await.unwrap();
+    store.0.database.execute(sql, values![last]).await.unwrap();
     say(3).await;
     assert_eq!(ids().await, [last + 1, last, 2]);
     say(4).await;
