@@ -11,7 +11,7 @@ pub use listener::{
     NamedCertificate, SniRoute, TlsVersion,
 };
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,9 +34,22 @@ pub struct Gateway {
     /// Certificates that listeners may name. Names are unique.
     pub certificates: Vec<Arc<NamedCertificate>>,
     /// Upstream services. Names are unique; no two enabled routes are equal.
-    pub services: Vec<Service>,
+    pub services: Vec<Arc<Service>>,
     /// Callers that present credentials. `app_id`s are unique.
     pub tenants: Vec<Tenant>,
+}
+
+impl Gateway {
+    /// Takes the services that another configuration has just so from there: what is one value in both did not change,
+    /// and whoever compares them later compares pointers.
+    pub fn share_services(&mut self, other: &Self) {
+        let others: HashMap<&str, &Arc<Service>> = other.services.iter().map(|it| (&*it.name, it)).collect();
+        for service in &mut self.services {
+            if let Some(&same) = others.get(&*service.name).filter(|it| ***it == *service) {
+                *service = Arc::clone(same);
+            }
+        }
+    }
 }
 
 /// `[server]`

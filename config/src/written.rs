@@ -25,7 +25,7 @@ pub fn redacted_json(gateway: &Gateway) -> Value {
         control: control(&gateway.control),
         listeners: gateway.listeners.iter().map(listener).collect(),
         certificates: gateway.certificates.iter().map(|it| named_certificate(it)).collect(),
-        services: gateway.services.iter().map(service).collect(),
+        services: gateway.services.iter().map(|it| service(it)).collect(),
         tenants: gateway.tenants.iter().map(tenant).collect(),
     };
     // Nothing in the raw types can fail to serialise: no maps with odd keys, no errors of their own.

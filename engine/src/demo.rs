@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use axum::Router;
@@ -25,7 +26,7 @@ pub fn gateway(listen: SocketAddr, origins: &[SocketAddr], ops: SocketAddr) -> R
         listener.address = listen;
     }
     for service in &mut gateway.services {
-        service.nodes = origins
+        Arc::make_mut(service).nodes = origins
             .iter()
             .map(|&origin| Node { address: NodeAddress::Ip(origin), weight: 1, enabled: true })
             .collect();

@@ -15,6 +15,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
 
 use coregate_config::checked::{HostPattern, Service};
@@ -72,14 +73,14 @@ impl AllowList {
 impl RouteTable {
     /// Compiles the routes of all enabled services. Where two routes are equal the first one wins; a checked
     /// configuration has no such pair.
-    pub fn build(services: &[Service]) -> RouteTable {
+    pub fn build(services: &[impl Borrow<Service>]) -> RouteTable {
         let mut table = RouteTable {
             exact: HashMap::default(),
             wildcard: HashMap::default(),
             wildcard_labels_max: 0,
             any: Level::default(),
         };
-        for (service_index, service) in (0u32..).zip(services) {
+        for (service_index, service) in (0u32..).zip(services.iter().map(Borrow::borrow)) {
             if !service.enabled {
                 continue;
             }

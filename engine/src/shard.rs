@@ -13,7 +13,7 @@ mod gauges;
 mod leases;
 mod subjects;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, LazyCell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -125,8 +125,6 @@ pub struct Live {
     pub snapshot: Arc<Snapshot>,
     /// Parallel to `snapshot.services`.
     pub services: Vec<Rc<ServiceState>>,
-    /// A service limits the connections to its nodes.
-    limits_connections: bool,
 }
 
 /// One listener's state on a shard. Its connections keep it, so it does not keep the socket open.
@@ -223,11 +221,7 @@ async fn serve(seed: ShardSeed, net: Rc<Net>) -> io::Result<()> {
         access_log: AccessLog::new(seed.access_log),
         index: seed.index,
         max_connections: seed.max_connections,
-        live: RefCell::new(Rc::new(Live {
-            snapshot: seed.snapshot.clone(),
-            services: Vec::new(),
-            limits_connections: false,
-        })),
+        live: RefCell::new(Rc::new(Live { snapshot: seed.snapshot.clone(), services: Vec::new() })),
         pools: Pools::default(),
         listeners: RefCell::default(),
         tenants: RefCell::default(),
@@ -310,7 +304,7 @@ async fn sweep(shard: Rc<Shard>) {
 async fn give_way(shard: Rc<Shard>) {
     let timer = shard.net.timer();
     loop {
-        let limited = shard.live().limits_connections;
+        let limited = shard.live().snapshot.limits_connections;
         timer.set(shard.net.now() + if limited { GIVE_WAY } else { SWEEP });
         timer.wait().await;
         if limited {
@@ -378,20 +372,26 @@ impl Shard {
     /// Puts a configuration in force. What belongs to services, nodes and listeners that stay is kept.
     fn apply(self: &Rc<Self>, snapshot: Arc<Snapshot>, opened: Vec<(Arc<str>, OwnedFd)>) {
         let old = self.live();
-        let kept: HashMap<&str, &Rc<ServiceState>> =
-            old.services.iter().map(|service| (&*service.plan.config.name, service)).collect();
+        let by_name = LazyCell::new(|| -> HashMap<&str, &Rc<ServiceState>> {
+            old.services.iter().map(|service| (&*service.plan.config.name, service)).collect()
+        });
         let now = self.net.now();
-        // What has not changed goes on as it is: with many services, all of them made anew would hold requests up.
-        let state = |plan: &Arc<ServicePlan>| match kept.get(&*plan.config.name).copied() {
-            Some(old) if Arc::ptr_eq(&old.plan, plan) => Rc::clone(old),
-            old => Rc::new(ServiceState::new(self, plan, old, now)),
+        // What has not changed goes on as it is, and most of it at the same place: with many services, looking all of
+        // them up or making them anew would hold requests up.
+        let state = |(index, plan): (usize, &Arc<ServicePlan>)| {
+            let is_same = |old: &&Rc<ServiceState>| Arc::ptr_eq(&old.plan, plan);
+            if let Some(old) = old.services.get(index).filter(is_same) {
+                return Rc::clone(old);
+            }
+            match by_name.get(&*plan.config.name).copied() {
+                Some(old) if is_same(&old) => Rc::clone(old),
+                old => Rc::new(ServiceState::new(self, plan, old, now)),
+            }
         };
-        let services = snapshot.services.iter().map(state).collect();
+        let services = snapshot.services.iter().enumerate().map(state).collect();
         self.tenants.take();
         let revision = snapshot.revision;
-        let limits = |plan: &Arc<ServicePlan>| plan.config.pool.max_connections_per_node > 0;
-        let limits_connections = snapshot.services.iter().any(limits);
-        self.live.replace(Rc::new(Live { services, limits_connections, snapshot: snapshot.clone() }));
+        self.live.replace(Rc::new(Live { services, snapshot: snapshot.clone() }));
         self.apply_listeners(&snapshot, opened);
         // Idle connections to who is not a node any more, or not by the same settings of TLS, do not keep its place.
         drop(old);

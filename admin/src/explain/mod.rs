@@ -12,11 +12,10 @@ pub mod handlers;
 pub mod log;
 pub mod request;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use coregate::control::resolve::Addresses;
-use coregate::control::snapshot::{Process, ServicePlan, Snapshot};
+use coregate::control::snapshot::{Process, Routed, ServicePlan, Snapshot};
 use coregate::explain::{Explained, NodeView, Request};
 use coregate_config::checked::NodeAddress;
 use coregate_config::{Report, limits};
@@ -46,7 +45,8 @@ impl Ground {
         let now = coregate::clock::read();
         let process = Process { shards: 1, now, tls: coregate::tls::Tls::default() };
         let addresses = Addresses::default();
-        let snapshot = Snapshot::compile(revision, Arc::new(gateway), &addresses, |_, _| true, process, None);
+        let snapshot =
+            Snapshot::compile(revision, Routed::new(gateway), &addresses, |_, _| true, process, None);
         Ok(Self { snapshot, now })
     }
 

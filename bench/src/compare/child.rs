@@ -75,10 +75,15 @@ impl Child {
         std::fs::read_to_string(&self.output).map_err(|error| format!("{}: {error}", self.output.display()))
     }
 
+    /// What it said.
+    pub fn log(&self) -> String {
+        let text = |path| std::fs::read_to_string(path).unwrap_or_default();
+        text(&self.output) + &text(&self.errors)
+    }
+
     /// The end of what it said.
     pub fn log_tail(&self) -> String {
-        let text = |path| std::fs::read_to_string(path).unwrap_or_default();
-        let text = text(&self.output) + &text(&self.errors);
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }

@@ -19,7 +19,12 @@ use crate::raw;
 use crate::report::Problems;
 
 /// All services, and that no two enabled ones claim the same requests.
-pub fn services(raw: &raw::Gateway, files: Files, at: &At, problems: &mut Problems) -> Option<Vec<Service>> {
+pub fn services(
+    raw: &raw::Gateway,
+    files: Files,
+    at: &At,
+    problems: &mut Problems,
+) -> Option<Vec<Arc<Service>>> {
     if !count_is_sane(raw.services.len(), SERVICES_MAX, at, problems) {
         return None;
     }
@@ -43,7 +48,7 @@ pub fn services(raw: &raw::Gateway, files: Files, at: &At, problems: &mut Proble
         }
     }
     let with_routes = |(service, routes): (Option<Service>, Vec<Option<Route>>)| {
-        Some(Service { routes: routes.into_iter().collect::<Option<_>>()?, ..service? })
+        Some(Arc::new(Service { routes: routes.into_iter().collect::<Option<_>>()?, ..service? }))
     };
     services.into_iter().zip(all_routes).map(with_routes).collect()
 }

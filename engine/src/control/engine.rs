@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coregate_config::checked::{Gateway, Node, NodeAddress};
+use coregate_config::checked::{Node, NodeAddress, Service};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -27,13 +27,12 @@ use super::reload::{Held, Watch};
 use super::remote::Remote;
 use super::resolve::{self, Addresses};
 use super::shards::{self, Seed, Shards};
-use super::snapshot::{self, Process, Snapshot};
+use super::snapshot::{self, Changes, Process, Routed, Snapshot};
 use super::{Event, health_checks};
 use crate::access_log;
 use crate::boot::{Boot, Source};
 use crate::clock;
 use crate::message::{FromShard, NodesChanged, ToShard};
-use crate::tls::nodes::TlsNodes;
 
 mod configuration;
 mod counters;
@@ -140,7 +139,6 @@ impl Engine {
         addresses.retain(&gateway);
         addresses.update(resolve::look_up(addresses.names()).await);
         let mut checker = Checker::new(events.clone(), u64::from(std::process::id()));
-        checker.reconfigure(subjects(&gateway, &addresses, &certificates.tls.nodes), now);
         let stats = &gateway.stats;
         let writer = Writer::start(stats, events.clone(), now)
             .map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, format!("stats.redis_url: {why}")))?;
@@ -150,9 +148,11 @@ impl Engine {
         let calendar = Calendar::new(&stats.timezone);
         let mut flow = Flow::new(seats.len(), stats.interval, calendar, writer, moment);
         flow.retain(&gateway, moment);
-        let gateway = Arc::new(gateway);
         let process = Process { shards: seats.len(), now, tls: certificates.tls };
-        let snapshot = Arc::new(Snapshot::compile(1, gateway, &addresses, |_, _| true, process, None));
+        let routed = Routed::new(gateway);
+        let snapshot = Arc::new(Snapshot::compile(1, routed, &addresses, |_, _| true, process, None));
+        let (changed, gone) = subjects(None, &snapshot, &addresses);
+        checker.reconfigure(changed, gone, now);
         certificates::log_warnings(&snapshot.tls);
         if let Some(limits) = &cluster_limits {
             limits.apply(&snapshot);
@@ -245,8 +245,8 @@ impl Engine {
             Event::Resolved(answers) => {
                 self.looking_up = false;
                 if self.addresses.update(answers) && self.stopping.is_none() {
-                    let (gateway, tls) = (self.snapshot.gateway.clone(), self.snapshot.tls.clone());
-                    self.apply(gateway, tls, Vec::new(), now);
+                    let (routed, tls) = (self.snapshot.routed(), self.snapshot.tls.clone());
+                    self.apply(routed, tls, Vec::new(), now);
                 }
             }
             Event::Remote(news) => self.on_remote(*news),
@@ -379,27 +379,34 @@ impl Engine {
     }
 }
 
-fn subjects(gateway: &Gateway, addresses: &Addresses, tls: &TlsNodes) -> Vec<Subject> {
-    let enabled = gateway.services.iter().filter(|service| service.enabled);
-    enabled
-        .map(|service| {
-            let approach = |(address, node): (SocketAddr, &Node)| {
-                let security = match &service.tls {
-                    None => Security::Clear,
-                    Some(_) => {
-                        let known = tls.node(&service.name, &node.address);
-                        known.map_or(Security::Unusable, Security::Tls)
-                    }
-                };
-                (address, Approach { proxy_header: service.send_proxy_protocol, security })
+/// What the checker is to know of the services that have changed, and the names of those that need no checks any more.
+fn subjects(
+    before: Option<&Snapshot>,
+    after: &Snapshot,
+    addresses: &Addresses,
+) -> (Vec<Subject>, Vec<Arc<str>>) {
+    let Changes { services, mut gone } = Changes::between(before, after);
+    let changed = services.into_iter().map(|index| &after.gateway.services[index]);
+    let (on, off): (Vec<_>, Vec<_>) = changed.partition(|service| service.enabled);
+    gone.extend(off.iter().map(|service| Arc::clone(&service.name)));
+    let subject = |service: &Arc<Service>| {
+        let approach = |(address, node): (SocketAddr, &Node)| {
+            let security = match &service.tls {
+                None => Security::Clear,
+                Some(_) => {
+                    let known = after.tls.nodes.node(&service.name, &node.address);
+                    known.map_or(Security::Unusable, Security::Tls)
+                }
             };
-            Subject {
-                service: Arc::clone(&service.name),
-                check: service.health_check.clone(),
-                nodes: snapshot::resolved_nodes(service, addresses).map(approach).collect(),
-            }
-        })
-        .collect()
+            (address, Approach { proxy_header: service.send_proxy_protocol, security })
+        };
+        Subject {
+            service: Arc::clone(&service.name),
+            check: service.health_check.clone(),
+            nodes: snapshot::resolved_nodes(service, addresses).map(approach).collect(),
+        }
+    };
+    (on.into_iter().map(subject).collect(), gone)
 }
 
 fn as_held(listener: &OpenListener) -> Held {

@@ -10,12 +10,14 @@
 mod grpc;
 pub mod probe;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coregate_config::checked::{HealthCheck, HealthCheckKind};
+use foldhash::fast::RandomState;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{info, warn};
 
@@ -33,15 +35,19 @@ const PASSIVE_CAUSE: &str = "traffic could not reach it";
 
 /// The health of all services' nodes.
 pub struct Checker {
-    services: BTreeMap<Arc<str>, ServiceHealth>,
-    /// How their nodes are connected to.
-    approaches: HashMap<Arc<str>, HashMap<SocketAddr, Approach>>,
+    services: HashMap<Arc<str>, Watched, RandomState>,
     permits: Arc<Semaphore>,
     results: mpsc::Sender<Event>,
     /// When [`Checker::start_due`] is to be called next.
     next_due: Option<Instant>,
     /// Seed of the next new service, so that no two check in step.
     seed: u64,
+}
+
+/// One service: how its nodes are, and how they are connected to.
+struct Watched {
+    health: ServiceHealth,
+    approaches: HashMap<SocketAddr, Approach, RandomState>,
 }
 
 /// How a check ended.
@@ -67,27 +73,34 @@ impl Checker {
     /// No services yet. Results are sent to `results`, to be handed back to [`Checker::on_result`].
     pub fn new(results: mpsc::Sender<Event>, seed: u64) -> Self {
         let permits = Arc::new(Semaphore::new(CHECKS_MAX));
-        Self { services: BTreeMap::new(), approaches: HashMap::new(), permits, results, next_due: None, seed }
+        Self { services: HashMap::default(), permits, results, next_due: None, seed }
     }
 
-    /// Exactly these services from now on.
-    pub fn reconfigure(&mut self, subjects: Vec<Subject>, now: Instant) {
-        let mut before = std::mem::take(&mut self.services);
-        self.approaches.clear();
-        for Subject { service, check, nodes } in subjects {
+    /// These services are new or have changed, those are gone; all others stay as they are.
+    pub fn reconfigure(
+        &mut self,
+        changed: impl IntoIterator<Item = Subject>,
+        gone: impl IntoIterator<Item = Arc<str>>,
+        now: Instant,
+    ) {
+        for service in gone {
+            self.services.remove(&service);
+        }
+        for Subject { service, check, nodes } in changed {
             let addresses: Vec<SocketAddr> = nodes.iter().map(|(address, _)| *address).collect();
-            self.approaches.insert(service.clone(), nodes.into_iter().collect());
-            let health = match before.remove(&service) {
-                Some(mut health) => {
-                    health.reconfigure(check, &addresses, now);
-                    health
+            let approaches = nodes.into_iter().collect();
+            match self.services.entry(service) {
+                Entry::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    known.health.reconfigure(check, &addresses, now);
+                    known.approaches = approaches;
                 }
-                None => {
+                Entry::Vacant(new) => {
                     self.seed = self.seed.wrapping_add(1);
-                    ServiceHealth::new(check, &addresses, self.seed, now)
+                    let health = ServiceHealth::new(check, &addresses, self.seed, now);
+                    new.insert(Watched { health, approaches });
                 }
-            };
-            self.services.insert(service, health);
+            }
         }
         self.reschedule();
     }
@@ -99,11 +112,11 @@ impl Checker {
 
     /// Starts the checks that are due.
     pub fn start_due(&mut self, now: Instant) {
-        for (service, health) in &mut self.services {
+        for (service, Watched { health, approaches }) in &mut self.services {
             let due = health.due(now);
             let (kind, timeout) = health.check();
             for node in due {
-                let approach = self.approaches[service][&node].clone();
+                let approach = approaches[&node].clone();
                 let check =
                     Check { service: Arc::clone(service), node, kind: kind.clone(), approach, timeout };
                 tokio::spawn(run(check, Arc::clone(&self.permits), self.results.clone()));
@@ -137,7 +150,7 @@ impl Checker {
 
     /// A node's state.
     pub fn node(&self, service: &str, node: SocketAddr) -> Option<&NodeHealth> {
-        self.services.get(service)?.nodes().iter().find(|known| known.address == node)
+        self.services.get(service)?.health.nodes().iter().find(|known| known.address == node)
     }
 
     fn change(
@@ -147,7 +160,7 @@ impl Checker {
         change: impl FnOnce(&mut ServiceHealth) -> bool,
     ) -> Option<NodesChanged> {
         let name = Arc::clone(self.services.get_key_value(service)?.0);
-        let health = self.services.get_mut(service)?;
+        let health = &mut self.services.get_mut(service)?.health;
         let changed = change(health);
         self.next_due = earlier(self.next_due, health.next_due());
         if !changed {
@@ -161,7 +174,7 @@ impl Checker {
     }
 
     fn reschedule(&mut self) {
-        self.next_due = self.services.values().filter_map(ServiceHealth::next_due).min();
+        self.next_due = self.services.values().filter_map(|it| it.health.next_due()).min();
     }
 }
 

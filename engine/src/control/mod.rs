@@ -47,6 +47,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::setpriority_process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -69,6 +70,8 @@ use resolve::{Answer, Name};
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 /// Results of tasks that may wait to be taken; the tasks wait beyond that.
 const EVENTS_QUEUED_MAX: usize = 1024;
+/// How nice the threads are that check configurations, read files and look up names: a tenth of a shard's share.
+const HELPERS_NICE: i32 = 10;
 /// Requests to the ops address that may wait for an answer; more are told to come back.
 const QUESTIONS_QUEUED_MAX: usize = 64;
 
@@ -132,7 +135,8 @@ fn die(why: &str) -> ! {
 }
 
 fn run_here(boot: Boot) -> io::Result<Ending> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(step_back).build()?;
     runtime.block_on(async {
         // Before the shards start, so that no signal is missed.
         let signals = Signals::new()?;
@@ -146,6 +150,13 @@ fn run_here(boot: Boot) -> io::Result<Ending> {
         }
         serve(engine, Inbox { reports, events, questions }, signals).await
     })
+}
+
+/// Has a thread of the blocking pool give way to shards: checking a large configuration takes tens of milliseconds, and
+/// with a shard on each CPU it is on one of theirs.
+fn step_back() {
+    // Whoever may not lower its own priority works on with the one it has.
+    let _ = setpriority_process(None, HELPERS_NICE);
 }
 
 /// Where messages for the loop come from.

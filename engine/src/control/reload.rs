@@ -22,6 +22,7 @@ use coregate_config::checked::{Gateway, Listener};
 use super::certificates;
 use super::flow::writer;
 use super::resolve::{self, Answer, Name};
+use crate::route::RouteTable;
 use crate::tls::Tls;
 
 /// How often the file is looked at. A change is in force after one to two of these.
@@ -102,38 +103,51 @@ impl Stamp {
 /// A configuration that is ready to be applied.
 #[derive(Debug)]
 pub struct Loaded {
-    /// It.
+    /// It. Services that have not changed are the values of the running one.
     pub gateway: Gateway,
+    /// Its routes.
+    pub routes: RouteTable,
     /// Answers for the node names that were new.
     pub answers: Vec<(Name, Answer)>,
     /// What was read of the certificates that it names.
     pub certificates: certificates::Read,
 }
 
-/// Reads the file and those that it names off the control thread, and looks up the names that are not `known`.
-pub async fn load(path: PathBuf, known: BTreeSet<Name>, before: Tls) -> Result<Loaded, LoadError> {
-    load_by(move || coregate_config::load(&path).map_err(LoadError::Invalid), known, before).await
+/// What is running, and a new configuration can go on with.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// Its configuration.
+    pub gateway: Arc<Gateway>,
+    /// The names that have been looked up.
+    pub names: BTreeSet<Name>,
+    /// What was read of its certificates.
+    pub tls: Tls,
+}
+
+/// Reads the file and those that it names off the control thread, and looks up the names that are new.
+pub async fn load(path: PathBuf, running: Running) -> Result<Loaded, LoadError> {
+    load_by(move |_| coregate_config::load(&path).map_err(LoadError::Invalid), running).await
 }
 
 /// The same for a configuration that comes from elsewhere; `checked` gives it, and may take its time.
 pub async fn load_by(
-    checked: impl FnOnce() -> Result<Gateway, LoadError> + Send + 'static,
-    known: BTreeSet<Name>,
-    before: Tls,
+    checked: impl FnOnce(&Gateway) -> Result<Gateway, LoadError> + Send + 'static,
+    Running { gateway: running, names, tls }: Running,
 ) -> Result<Loaded, LoadError> {
     let read = tokio::task::spawn_blocking(move || {
-        let gateway = checked()?;
-        let read = certificates::read_anew(&gateway, &before).map_err(LoadError::Certificates)?;
-        Ok((gateway, read))
+        let mut gateway = checked(&running)?;
+        gateway.share_services(&running);
+        let read = certificates::read_anew(&gateway, &tls).map_err(LoadError::Certificates)?;
+        Ok((RouteTable::build(&gateway.services), gateway, read))
     });
-    let (gateway, certificates) = read.await.map_err(|_| LoadError::Panicked)??;
+    let (routes, gateway, certificates) = read.await.map_err(|_| LoadError::Panicked)??;
     let unfit = writer::check(&gateway.stats);
     if !unfit.is_empty() {
         return Err(LoadError::Unfit(unfit));
     }
-    let new = resolve::names_of(&gateway).filter(|name| !known.contains(name)).collect();
+    let new = resolve::names_of(&gateway).filter(|name| !names.contains(name)).collect();
     let answers = resolve::look_up(new).await;
-    Ok(Loaded { gateway, answers, certificates })
+    Ok(Loaded { gateway, routes, answers, certificates })
 }
 
 /// Why there is no new configuration.
@@ -332,8 +346,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_is_not_there_is_reported() {
-        let error =
-            load("/nonexistent/coregate.toml".into(), BTreeSet::new(), Tls::default()).await.unwrap_err();
+        let running = Running { gateway: Arc::new(gateway("")), names: BTreeSet::new(), tls: Tls::default() };
+        let error = load("/nonexistent/coregate.toml".into(), running).await.unwrap_err();
         assert!(matches!(error, LoadError::Invalid(report) if !report.errors.is_empty()));
     }
 }

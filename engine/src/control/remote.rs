@@ -24,6 +24,7 @@ pub mod follow;
 pub mod report;
 pub mod schedule;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -62,6 +63,10 @@ pub struct Snapshot {
     pub etag: Option<Arc<str>>,
     /// As it came.
     pub text: Arc<str>,
+    /// The schema that the admin wrote it by.
+    schema: u32,
+    /// Where in the text the configuration is.
+    configuration: Range<usize>,
 }
 
 impl Snapshot {
@@ -72,8 +77,10 @@ impl Snapshot {
     pub fn new(text: String, etag: Option<Arc<str>>) -> Result<Self, String> {
         let envelope: Envelope = serde_json::from_str(&text)
             .map_err(|error| format!("what the admin sent is no snapshot: {error}"))?;
-        let revision = envelope.revision;
-        Ok(Self { revision, etag, text: text.into() })
+        let Envelope { revision, schema, configuration } = envelope;
+        let length = configuration.get().len();
+        let start = configuration.get().as_ptr().addr() - text.as_ptr().addr();
+        Ok(Self { revision, etag, text: text.into(), schema, configuration: start..start + length })
     }
 
     /// Checks it together with an engine's own settings. Takes its time.
@@ -82,11 +89,10 @@ impl Snapshot {
     /// Everything that is wrong with it.
     pub fn check(&self, own: &Gateway) -> Result<Gateway, LoadError> {
         let name = format!("revision {}", self.revision);
-        let envelope: Envelope = serde_json::from_str(&self.text)
-            .map_err(|error| LoadError::Unfit(vec![format!("{name}: it is no snapshot: {error}")]))?;
-        coregate_config::merge(own, envelope.configuration.get(), &name).map_err(|mut report: Report| {
-            if envelope.schema > SCHEMA {
-                report.errors.push(newer_schema(&name, envelope.schema));
+        let configuration = &self.text[self.configuration.clone()];
+        coregate_config::merge(own, configuration, &name).map_err(|mut report: Report| {
+            if self.schema > SCHEMA {
+                report.errors.push(newer_schema(&name, self.schema));
             }
             LoadError::Invalid(report)
         })

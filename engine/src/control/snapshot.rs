@@ -4,6 +4,7 @@
 //! state (balancers, pools, counters, leases) from it and keeps what belongs to nodes and services that stayed. What
 //! limits have given out already stays given out: buckets, quotas and the table of clients go on in the next snapshot.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
@@ -24,6 +25,10 @@ use crate::tls::Tls;
 use crate::tls::nodes::NodeTls;
 
 use super::resolve::Addresses;
+use before::Before;
+pub use before::Changes;
+
+mod before;
 
 /// One compiled configuration.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ pub struct Snapshot {
     /// What it was compiled from.
     pub gateway: Arc<Gateway>,
     /// Which service a request belongs to; its `service` indexes [`Self::services`].
-    pub routes: RouteTable,
+    pub routes: Arc<RouteTable>,
     /// Parallel to `gateway.services`.
     pub services: Vec<Arc<ServicePlan>>,
     /// Who may call where a tenant is required.
@@ -44,12 +49,30 @@ pub struct Snapshot {
     pub clients: Option<Arc<ClientTable>>,
     /// The connections of clients; `None` until a service first limits them.
     pub client_connections: Option<Arc<ClientConnections>>,
+    /// Whether a service limits the connections to its nodes.
+    pub limits_connections: bool,
     /// Where the bytes of tcp listeners go, by the listener's name.
     pub tcp: HashMap<Arc<str>, TcpTargets>,
     /// Whose forwarding fields are believed.
     pub trusted_proxies: IpSet,
     /// What listeners with certificates need, and services that speak TLS to nodes.
     pub tls: Tls,
+}
+
+/// A configuration, and what of it is compiled beforehand: it takes its time and needs nothing else.
+#[derive(Debug, Clone)]
+pub struct Routed {
+    /// It.
+    pub gateway: Arc<Gateway>,
+    /// Its routes.
+    pub routes: Arc<RouteTable>,
+}
+
+impl Routed {
+    /// Compiles the routes.
+    pub fn new(gateway: Gateway) -> Self {
+        Self { routes: Arc::new(RouteTable::build(&gateway.services)), gateway: Arc::new(gateway) }
+    }
 }
 
 /// What a snapshot is compiled with, beside the configuration.
@@ -67,7 +90,7 @@ pub struct Process {
 #[derive(Debug)]
 pub struct ServicePlan {
     /// What it was compiled from.
-    pub config: Service,
+    pub config: Arc<Service>,
     /// Header rules of both directions.
     pub rules: Rules,
     /// Whose requests it takes.
@@ -127,11 +150,16 @@ pub struct NodeShared {
 }
 
 impl Snapshot {
+    /// What it was compiled from.
+    pub fn routed(&self) -> Routed {
+        Routed { gateway: Arc::clone(&self.gateway), routes: Arc::clone(&self.routes) }
+    }
+
     /// Compiles a configuration. `is_live` tells of a service's node whether it takes traffic; what is counted of a node
     /// goes on from the `previous` snapshot.
     pub fn compile(
         revision: u64,
-        gateway: Arc<Gateway>,
+        Routed { gateway, routes }: Routed,
         addresses: &Addresses,
         is_live: impl Fn(&str, SocketAddr) -> bool,
         process: Process,
@@ -140,8 +168,12 @@ impl Snapshot {
         let Process { shards, now, tls } = process;
         let identity_headers = identity_headers(&gateway);
         let before = Before::of(previous, &identity_headers);
-        let plan = |service: &Service| {
-            let old = before.plans.get(&*service.name).copied();
+        let plan = |(index, service): (usize, &Arc<Service>)| {
+            let old = before.plan(index, &service.name);
+            let live_as = |node: &NodePlan| node.live == is_live(&service.name, node.address);
+            if let Some(old) = old.filter(|old| before.stays(old, service) && old.nodes.iter().all(live_as)) {
+                return Arc::clone(old);
+            }
             let node = |(address, weight, node_tls)| NodePlan {
                 address,
                 weight,
@@ -155,7 +187,7 @@ impl Snapshot {
             }
             let bucket = old.and_then(|old| old.rate.as_ref());
             Arc::new(ServicePlan {
-                config: service.clone(),
+                config: Arc::clone(service),
                 rules: service_rules(service, &identity_headers),
                 access: AccessList::build(&service.access.allow, &service.access.deny),
                 rate: service.limits.service.map(|rate| match service.limits.scope {
@@ -176,10 +208,11 @@ impl Snapshot {
         });
         let client_connections =
             previous.and_then(|previous| previous.client_connections.clone()).or_else(|| {
-                let limits = |it: &Service| it.limits.max_connections_per_client_ip.is_some();
+                let limits = |it: &Arc<Service>| it.limits.max_connections_per_client_ip.is_some();
                 let connections_max = gateway.server.max_connections;
                 gateway.services.iter().any(limits).then(|| Arc::new(ClientConnections::new(connections_max)))
             });
+        let limits_connections = gateway.services.iter().any(|it| it.pool.max_connections_per_node > 0);
         Self {
             revision,
             client_connections,
@@ -187,29 +220,12 @@ impl Snapshot {
             callers: Tenants::compile(&gateway.tenants),
             tenants: compile_tenants(&gateway.tenants, shards, now, previous),
             clients,
-            routes: RouteTable::build(&gateway.services),
-            services: gateway.services.iter().map(plan).collect(),
+            limits_connections,
+            routes,
+            services: gateway.services.iter().enumerate().map(plan).collect(),
             trusted_proxies: IpSet::build(&gateway.server.trusted_proxies),
             tls,
             gateway,
-        }
-    }
-}
-
-/// What goes on from the snapshot before.
-struct Before<'a> {
-    plans: HashMap<&'a str, &'a Arc<ServicePlan>>,
-    /// The same headers are withheld from origins.
-    headers_stay: bool,
-}
-
-impl<'a> Before<'a> {
-    fn of(previous: Option<&'a Snapshot>, identity_headers_now: &BTreeSet<&str>) -> Self {
-        let services = previous.map(|previous| previous.services.as_slice()).unwrap_or_default();
-        Self {
-            plans: services.iter().map(|plan| (&*plan.config.name, plan)).collect(),
-            headers_stay: previous
-                .is_some_and(|previous| identity_headers(&previous.gateway) == *identity_headers_now),
         }
     }
 }
@@ -220,7 +236,7 @@ impl ServicePlan {
         let same = |(old, new): (&NodePlan, &NodePlan)| {
             old.weight == new.weight && old.live == new.live && PeerId::of(old) == PeerId::of(new)
         };
-        self.nodes.len() == nodes.len() && self.nodes.iter().zip(nodes).all(same) && self.config == *service
+        self.nodes.len() == nodes.len() && self.nodes.iter().zip(nodes).all(same) && *self.config == *service
     }
 
     fn shared_of(&self, address: SocketAddr) -> Option<Arc<NodeShared>> {
@@ -237,8 +253,9 @@ fn identity_headers(gateway: &Gateway) -> BTreeSet<&str> {
 }
 
 fn tcp_targets(gateway: &Gateway) -> HashMap<Arc<str>, TcpTargets> {
-    let services: HashMap<&str, usize> =
-        gateway.services.iter().map(|service| &*service.name).zip(0..).collect();
+    let services = LazyCell::new(|| -> HashMap<&str, usize> {
+        gateway.services.iter().map(|service| &*service.name).zip(0..).collect()
+    });
     let targets = gateway.listeners.iter().filter_map(|listener| {
         let ListenerProtocol::Tcp { service, sni_routes } = &listener.protocol else { return None };
         let hosts = sni_routes.iter().filter_map(|route| {
@@ -319,119 +336,4 @@ fn nodes_with_tls<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::Ordering;
-
-    use super::*;
-    use crate::tls::listeners::Reading;
-    use crate::tls::nodes::TlsNodes;
-
-    fn gateway(nodes: &str) -> Arc<Gateway> {
-        let toml = format!("[[services]]\nname = \"a\"\n[[services.routes]]\npath_prefix = \"/a\"\n{nodes}");
-        Arc::new(coregate_config::parse_toml(&toml, "test").unwrap())
-    }
-
-    fn process() -> Process {
-        Process { shards: 1, now: crate::clock::read(), tls: Tls::default() }
-    }
-
-    fn node(port: u16) -> String {
-        format!("[[services.nodes]]\naddress = \"10.0.0.1:{port}\"\nweight = {port}\n")
-    }
-
-    fn ports(snapshot: &Snapshot) -> Vec<u16> {
-        snapshot.services[0].nodes.iter().map(|node| node.address.port()).collect()
-    }
-
-    #[test]
-    fn a_node_that_stays_keeps_its_counters() {
-        let compile = |revision, nodes: &str, previous: Option<&Snapshot>| {
-            Snapshot::compile(
-                revision,
-                gateway(nodes),
-                &Addresses::default(),
-                |_, _| true,
-                process(),
-                previous,
-            )
-        };
-        let one = compile(1, &(node(1) + &node(2)), None);
-        one.services[0].nodes[1].shared.connections.store(7, Ordering::Relaxed);
-        let two = compile(2, &(node(3) + &node(2)), Some(&one));
-        assert_eq!(ports(&two), [3, 2]);
-        assert_eq!(two.services[0].nodes[0].shared.connections.load(Ordering::Relaxed), 0);
-        assert_eq!(two.services[0].nodes[1].shared.connections.load(Ordering::Relaxed), 7);
-        assert!(Arc::ptr_eq(&one.services[0].nodes[1].shared, &two.services[0].nodes[1].shared));
-    }
-
-    #[test]
-    fn a_service_that_stays_as_it_is_is_not_compiled_again() {
-        let compile = |nodes: &str, live: bool, previous: Option<&Snapshot>| {
-            Snapshot::compile(1, gateway(nodes), &Addresses::default(), |_, _| live, process(), previous)
-        };
-        let one = compile(&node(1), true, None);
-        let is_kept = |next: &Snapshot| Arc::ptr_eq(&one.services[0], &next.services[0]);
-        assert!(is_kept(&compile(&node(1), true, Some(&one))));
-        assert!(!is_kept(&compile(&node(1), false, Some(&one))), "its node went down meanwhile");
-        assert!(!is_kept(&compile(&node(2), true, Some(&one))));
-        assert!(!is_kept(&compile(&(node(1) + "[services.timeouts]\nbody = \"7s\"\n"), true, Some(&one))));
-        assert!(!is_kept(&compile(
-            &(node(1) + "[[services.routes]]\npath_prefix = \"/b\"\n"),
-            true,
-            Some(&one)
-        )));
-        let client_headers = "[[listeners]]\nname = \"l\"\naddress = \"127.0.0.1:1\"\nprotocol = \"https\"\n\
-            certificates = [{ chain = \"a\", key = \"b\" }]\n\
-            tls = { client_certificates = \"optional\", client_ca = \"c\" }\n";
-        assert!(
-            !is_kept(&compile(&(node(1) + client_headers), true, Some(&one))),
-            "another header is withheld"
-        );
-    }
-
-    #[test]
-    fn where_tls_is_wanted_no_node_is_spoken_to_in_clear() {
-        let toml = "[[services]]\nname = \"a\"\ntls = true\nupstream_tls.danger_accept_any_certificate = true\n\
-                    routes = [{ path_prefix = \"/a\" }]\nnodes = [{ address = \"10.0.0.1:1\" }]";
-        let gateway = Arc::new(coregate_config::parse_toml(toml, "test").unwrap());
-        let compile = |tls| {
-            let (addresses, process) = (Addresses::default(), Process { tls, ..process() });
-            Snapshot::compile(1, Arc::clone(&gateway), &addresses, |_, _| true, process, None)
-        };
-        assert_eq!(ports(&compile(Tls::default())), <[u16; 0]>::default(), "nothing is known of it");
-        let (nodes, _) = TlsNodes::read(&gateway, &TlsNodes::default(), Reading::Anew);
-        let with = compile(Tls { nodes: Arc::new(nodes), ..Tls::default() });
-        assert!(with.services[0].nodes[0].tls.is_some());
-    }
-
-    #[test]
-    fn disabled_and_unresolved_nodes_are_absent() {
-        let nodes = node(1)
-            + &node(2)
-            + "enabled = false\n"
-            + "[[services.nodes]]\naddress = \"one.test:80\"\n"
-            + &node(3);
-        let gateway = gateway(&nodes);
-        let mut addresses = Addresses::default();
-        let compile = |addresses: &Addresses| {
-            Snapshot::compile(
-                1,
-                Arc::clone(&gateway),
-                addresses,
-                |_, address| address.port() != 3,
-                process(),
-                None,
-            )
-        };
-        assert_eq!(ports(&compile(&addresses)), [1, 3]);
-        assert_eq!(
-            compile(&addresses).services[0].nodes.iter().map(|it| it.live).collect::<Vec<_>>(),
-            [true, false]
-        );
-
-        addresses.retain(&gateway);
-        let answer = vec!["10.0.0.9:80".parse().unwrap(), "10.0.0.1:1".parse().unwrap()];
-        addresses.update(vec![(("one.test".to_owned(), 80), Ok(answer))]);
-        assert_eq!(ports(&compile(&addresses)), [1, 80, 3], "the same address twice is one node");
-    }
-}
+mod tests;

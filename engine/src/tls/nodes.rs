@@ -157,7 +157,7 @@ pub fn files(gateway: &Gateway) -> Vec<PathBuf> {
 
 fn with_tls(gateway: &Gateway) -> impl Iterator<Item = (&Service, &UpstreamTls)> {
     let enabled = gateway.services.iter().filter(|service| service.enabled);
-    enabled.filter_map(|service| Some((service, service.tls.as_ref()?)))
+    enabled.filter_map(|service| Some((&**service, service.tls.as_ref()?)))
 }
 
 /// The host in a node's address, as a name to ask for.

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use coregate_config::checked::Gateway;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
@@ -19,12 +18,12 @@ use crate::control::flow::calendar::Moment;
 use crate::control::flow::writer;
 use crate::control::listeners::{self, OpenListener};
 use crate::control::ops::Question;
-use crate::control::reload::{self, LoadError, Loaded};
+use crate::control::reload::{self, LoadError, Loaded, Running};
 use crate::control::remote::follow::Follower;
 use crate::control::remote::report::{Identity, Reporter};
 use crate::control::remote::{Fetched, News, Place};
 use crate::control::shards;
-use crate::control::snapshot::{Process, Snapshot};
+use crate::control::snapshot::{Process, Routed, Snapshot};
 use crate::tls::Tls;
 
 impl Engine {
@@ -51,13 +50,20 @@ impl Engine {
         watch.mark_read();
         info!(file = %watch.path().display(), "{why}: reading the configuration again");
         let path = watch.path().to_owned();
-        let known = self.addresses.names().into_iter().collect();
-        let before = self.snapshot.tls.clone();
+        let running = self.running();
         let events = self.events.clone();
         tokio::spawn(async move {
-            let loaded = Box::new(reload::load(path, known, before).await);
+            let loaded = Box::new(reload::load(path, running).await);
             let _ = events.send(Event::Loaded(loaded)).await;
         });
+    }
+
+    fn running(&self) -> Running {
+        Running {
+            gateway: Arc::clone(&self.snapshot.gateway),
+            names: self.addresses.names().into_iter().collect(),
+            tls: self.snapshot.tls.clone(),
+        }
     }
 
     /// Takes over what was read, or says why not.
@@ -113,13 +119,11 @@ impl Engine {
             News::Fetched(fetched) => fetched,
         };
         info!(revision = fetched.snapshot.revision, "the admin has sent a configuration: checking it");
-        let running = Arc::clone(&self.snapshot.gateway);
         let snapshot = fetched.snapshot.clone();
-        let known = self.addresses.names().into_iter().collect();
-        let before = self.snapshot.tls.clone();
+        let running = self.running();
         let events = self.events.clone();
         tokio::spawn(async move {
-            let loaded = reload::load_by(move || snapshot.check(&running), known, before).await;
+            let loaded = reload::load_by(move |own| snapshot.check(own), running).await;
             let _ = events.send(Event::RemoteLoaded(Box::new((fetched, loaded)))).await;
         });
     }
@@ -162,7 +166,7 @@ impl Engine {
         if self.stopping.is_some() {
             return Err(LoadError::Unfit(vec!["the process is stopping".to_owned()]));
         }
-        let Loaded { gateway, answers, certificates } = loaded;
+        let Loaded { gateway, routes, answers, certificates } = loaded;
         let held: Vec<SocketAddr> = self.listeners.iter().map(|held| held.bound).collect();
         let to_open = reload::to_open(&gateway, &self.listeners);
         let opened = listeners::open_all(to_open, self.shards.count(), &held)
@@ -180,20 +184,21 @@ impl Engine {
         certificates::log_warnings(&certificates.tls);
         self.certificates.watch(certificates.watches);
         let gateway = Arc::new(reload::keep_running_settings(&running, gateway));
-        self.apply(gateway, certificates.tls, opened, now);
+        self.apply(Routed { gateway, routes: Arc::new(routes) }, certificates.tls, opened, now);
         Ok(())
     }
 
     /// Compiles the next snapshot and hands it to the shards.
-    pub(super) fn apply(&mut self, gateway: Arc<Gateway>, tls: Tls, opened: Vec<OpenListener>, now: Instant) {
-        self.checker.reconfigure(subjects(&gateway, &self.addresses, &tls.nodes), now);
-        self.flow.retain(&gateway, Moment::read());
+    pub(super) fn apply(&mut self, routed: Routed, tls: Tls, opened: Vec<OpenListener>, now: Instant) {
         let checker = &self.checker;
         let is_live = |service: &str, node| checker.is_live(service, node);
         let revision = self.snapshot.revision + 1;
         let process = Process { shards: self.shards.count(), now, tls };
         let before = Some(&*self.snapshot);
-        let snapshot = Snapshot::compile(revision, gateway, &self.addresses, is_live, process, before);
+        let snapshot = Snapshot::compile(revision, routed, &self.addresses, is_live, process, before);
+        let (changed, gone) = subjects(before, &snapshot, &self.addresses);
+        self.checker.reconfigure(changed, gone, now);
+        self.flow.retain(&snapshot.gateway, Moment::read());
         let before = std::mem::replace(&mut self.snapshot, Arc::new(snapshot));
         self.retired.push(before);
         if let Some(limits) = &self.cluster_limits {
@@ -222,7 +227,7 @@ impl Engine {
         if let Some(tls) = tls
             && self.stopping.is_none()
         {
-            self.apply(Arc::clone(&self.snapshot.gateway), tls, Vec::new(), now);
+            self.apply(self.snapshot.routed(), tls, Vec::new(), now);
         }
         if again {
             self.read_certificates();

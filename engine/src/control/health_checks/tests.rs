@@ -124,7 +124,7 @@ impl Rig {
             check: Some(check),
             nodes: nodes.iter().map(|&node| (node, IN_CLEAR)).collect(),
         };
-        self.checker.reconfigure(vec![subject], clock::read());
+        self.checker.reconfigure([subject], [], clock::read());
     }
 
     /// Runs the checker as the loop does, until the set of live nodes changes.
@@ -180,7 +180,7 @@ async fn a_reload_keeps_what_is_known() {
     rig.reconfigure(&[two, one]);
     assert!(!rig.checker.is_live("a", one));
     assert!(rig.checker.is_live("a", two));
-    rig.checker.reconfigure(Vec::new(), clock::read());
+    rig.checker.reconfigure([], ["a".into()], clock::read());
     assert_eq!(rig.checker.next_due(), None);
     assert_eq!(rig.checker.on_passive_failure("a", one, clock::read()), None);
 }
