@@ -61,6 +61,11 @@ pub async fn run(services: usize, changes: u64, cpus: Cpus) -> Result<String, St
     let mut steps = Table::new(&["from the request to save until", "p50 ms", "largest ms"]);
     steps.row(["the API's answer".to_owned(), ms(&times.saved, 0.5), ms(&times.saved, 1.0)]);
     steps.row(["the engine serves by it".to_owned(), ms(&times.served, 0.5), ms(&times.served, 1.0)]);
+    steps.row([
+        "a search after that, the first".to_owned(),
+        ms(&times.searched, 0.5),
+        ms(&times.searched, 1.0),
+    ]);
     let mut parts =
         Table::new(&["an engine, once the admin's answer is there, by its own log", "p50 ms", "largest ms"]);
     let taken = Taken::of(&site.engine.log())?;
@@ -102,6 +107,8 @@ struct Site {
 /// How long changes took.
 struct Times {
     saved: Histogram<u64>,
+    /// A search after it, which is the first to look at what is there now.
+    searched: Histogram<u64>,
     served: Histogram<u64>,
 }
 
@@ -234,7 +241,7 @@ impl Site {
     /// Takes a service out and brings it back, so often, and waits for each to be in force.
     async fn change_often(&self, changes: u64) -> Result<Times, String> {
         let (mut api, mut web) = (Client::connect(self.api).await?, Client::connect(self.web).await?);
-        let mut times = Times { saved: histogram(), served: histogram() };
+        let mut times = Times { saved: histogram(), searched: histogram(), served: histogram() };
         let target = "/api/v1/services/service_8";
         for round in 0..changes {
             let (_, text) = api.get(target, Some(&self.token)).await?;
@@ -257,6 +264,9 @@ impl Site {
                 sleep(Duration::from_millis(1)).await;
             }
             times.served.saturating_record(us(began.elapsed()));
+            let began = clock::read();
+            api.get("/api/v1/services?search=team", Some(&self.token)).await?;
+            times.searched.saturating_record(us(began.elapsed()));
         }
         Ok(times)
     }

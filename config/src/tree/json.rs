@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
                     items.into_iter().map(|item| self.node(item, depth + 1)).collect::<Result<_, _>>()?,
                 )
             }
-            Some(b'"') => Value::String(self.read::<Text>(raw, offset)?.0),
+            Some(b'"') => Value::String(self.string(raw, offset)?),
             Some(b't' | b'f') => Value::Bool(self.read(raw, offset)?),
             Some(b'n') => Value::Null,
             _ => Self::number(raw, offset)?,
@@ -57,16 +57,24 @@ impl<'a> Reader<'a> {
         let mut entries: Vec<Entry<'a>> = Vec::with_capacity(members.len());
         for (key, value) in members {
             let offset = self.offset(key.get());
-            let Text(key) = self.read(key, offset)?;
+            let key = self.string(key, offset)?;
             entries.push(Entry { key, offset, node: self.node(value, depth + 1)? });
         }
-        let mut seen = HashSet::with_capacity(entries.len());
-        match entries.iter().find(|entry| !seen.insert(&entry.key)) {
+        match given_twice(&entries) {
             Some(twice) => {
                 let message = "the key is given twice".to_owned();
                 Err(SyntaxError { offset: Some(twice.offset), message })
             }
             None => Ok(entries),
+        }
+    }
+
+    /// A string, borrowed when it has no escapes: what a [`RawValue`] holds was looked through when it was made.
+    fn string(&self, raw: &'a RawValue, offset: usize) -> Result<Cow<'a, str>, SyntaxError> {
+        let quoted = raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        match quoted.filter(|inside| !inside.contains('\\')) {
+            Some(inside) => Ok(Cow::Borrowed(inside)),
+            None => self.read(raw, offset).map(|Text(text)| text),
         }
     }
 
@@ -92,6 +100,19 @@ impl<'a> Reader<'a> {
         // `part` is a slice of `text`: RawValue borrows, and only what was taken from `text` comes here.
         (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
     }
+}
+
+/// The first entry whose key an earlier one has.
+fn given_twice<'e, 'a>(entries: &'e [Entry<'a>]) -> Option<&'e Entry<'a>> {
+    // Most tables are so small that comparing all keys is less than hashing them.
+    const FEW: usize = 8;
+    if entries.len() <= FEW {
+        let is_twice =
+            |(index, entry): &(usize, &Entry)| entries[..*index].iter().any(|it| it.key == entry.key);
+        return entries.iter().enumerate().find(is_twice).map(|(_, entry)| entry);
+    }
+    let mut seen = HashSet::with_capacity(entries.len());
+    entries.iter().find(|entry| !seen.insert(&entry.key))
 }
 
 /// serde_json tells line and column within the part that it read, which starts at `offset`.
