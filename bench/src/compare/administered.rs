@@ -84,8 +84,8 @@ pub async fn run(services: usize, changes: u64, cpus: Cpus) -> Result<String, St
     let mib = |bytes: u64| format!("{}", bytes >> 20);
     memory.row(["coregate-admin".to_owned(), mib(idle_bytes), mib(process::resident_bytes(site.admin.id()))]);
     Ok(format!(
-        "One coregate-admin (SQLite) with {services} services, one engine that takes its configuration from it, \
-         {changes} changes of one service each.\n\n{}\n{}\n{}\n{}\n{}",
+        "One coregate-admin (SQLite, MALLOC_ARENA_MAX=1 as in its unit) with {services} services, one engine that takes its \
+         configuration from it, {changes} changes of one service each.\n\n{}\n{}\n{}\n{}\n{}",
         lists.text(),
         steps.text(),
         parts.text(),
@@ -183,12 +183,12 @@ impl Site {
         };
         let (bench, engine) = (token("admin").await?, token("engine").await?);
         let listen = api.to_string();
-        // Nice, as it shares a CPU with the client whose requests are timed.
-        let nice = ["-n", "19", "--"].map(str::to_owned).into_iter();
+        // As its unit sets it, and nice, as it shares a CPU with the client whose requests are timed.
+        let nice = ["MALLOC_ARENA_MAX=1", "nice", "-n", "19", "--"].map(str::to_owned).into_iter();
         let args: Vec<String> =
             nice.chain([program.display().to_string(), "--listen".into(), listen]).collect();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let admin = Child::start(Path::new("nice"), &args, &work, cpus.load, cpus.load)?;
+        let admin = Child::start(Path::new("env"), &args, &work, cpus.load, cpus.load)?;
         write(&engine_dir.join("engine.token"), &engine)?;
         let own = format!(
             "[server]\ncpus = [{}]\nops_address = \"{ops}\"\naccess_log = {{ path = \"none\" }}\n\n[control]\nsource = \
