@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::certs::Pair;
 use crate::ports::Port;
 use crate::wait::{PATIENCE, eventually};
 
@@ -26,6 +27,7 @@ const LOG_SIZE: &str = "--innodb-log-file-size=8M";
 pub struct MariaDb {
     port: Port,
     folder: TempDir,
+    arguments: Vec<String>,
     child: Option<Child>,
 }
 
@@ -33,10 +35,25 @@ impl MariaDb {
     /// A server with the empty database `coregate`.
     #[track_caller]
     pub fn start() -> MariaDb {
+        MariaDb::start_with(Vec::new())
+    }
+
+    /// The same, which takes connections over TCP by TLS alone.
+    #[track_caller]
+    pub fn with_tls(pair: &Pair) -> MariaDb {
+        MariaDb::start_with(vec![
+            format!("--ssl-cert={}", pair.chain.display()),
+            format!("--ssl-key={}", pair.key.display()),
+            "--require-secure-transport=ON".to_owned(),
+        ])
+    }
+
+    #[track_caller]
+    fn start_with(arguments: Vec<String>) -> MariaDb {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let copied = Command::new("cp").arg("-r").arg(template()).arg(folder.path().join("data")).status();
         assert!(copied.is_ok_and(|status| status.success()), "the data folder is copied");
-        let mut server = MariaDb { port: Port::free(), folder, child: None };
+        let mut server = MariaDb { port: Port::free(), folder, arguments, child: None };
         server.restart();
         server.execute(
             "",
@@ -100,6 +117,7 @@ impl MariaDb {
             .arg(format!("--port={}", self.port.number()))
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=32M"])
             .args([LOG_SIZE, "--skip-log-bin", "--max-connections=50"])
+            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a handle"))
             .stderr(log);

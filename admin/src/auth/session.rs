@@ -2,7 +2,8 @@
 //!
 //! The browser holds a random id; kept is its SHA-256. A session ends when it was not used for [`IDLE_MAX`], at the latest
 //! [`LIFE_MAX`] after the login, when it is revoked, when its account is disabled or deleted, or gets a new password. It
-//! survives a restart of the process.
+//! survives a restart of the process. An account has [`OF_ACCOUNT_MAX`] at the most: a login beyond that ends the one that
+//! was not used for longest.
 //!
 //! In Redis a session is `{prefix}admin_session_{hash}`, JSON, which Redis itself forgets at its end, and
 //! `{prefix}admin_sessions_{account}` is the set of an account's.
@@ -27,7 +28,7 @@ const SEEN_EVERY: SignedDuration = SignedDuration::from_secs(60);
 /// Bytes kept of what a browser calls itself.
 const USER_AGENT_BYTES_MAX: usize = 200;
 /// Sessions of an account; the one that was not used for longest makes room.
-const OF_ACCOUNT_MAX: usize = 50;
+pub const OF_ACCOUNT_MAX: usize = 50;
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,17 +118,26 @@ impl Sessions {
         }
     }
 
-    /// Keeps a new one; of too many the oldest go.
+    /// Keeps a new one; of too many those go that were not used for longest.
     pub async fn add(&self, session: &Session, now: Timestamp) -> Result<(), Unavailable> {
-        let mut all = self.of(session.admin_id, now).await?;
-        // By the last use, the latest first.
-        for over in all.drain(..).skip(OF_ACCOUNT_MAX - 1) {
-            self.remove(&over).await?;
-        }
         match self {
-            Self::Database(store) => Ok(store.add_session(record(session)).await?),
-            Self::Redis(redis) => redis.add(session, now).await,
+            Self::Database(store) => Ok(store.add_session(record(session), OF_ACCOUNT_MAX).await?),
+            Self::Redis(redis) => {
+                redis.add(session, now).await?;
+                // Only now, so that of several logins at once the last to come here sees them all.
+                let mut others = self.of(session.admin_id, now).await?;
+                others.retain(|other| other.id_hash != session.id_hash);
+                for over in others.iter().skip(OF_ACCOUNT_MAX - 1) {
+                    redis.remove(over).await?;
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// Whether a session that was found is still one. It does not count as used.
+    pub async fn is_alive(&self, session: &Session, now: Timestamp) -> Result<bool, Unavailable> {
+        Ok(self.by_hash(&session.id_hash).await?.is_some_and(|found| !found.is_over(now)))
     }
 
     /// The session of an id that a browser showed, which counts as used; `None` if it is over or never was.
@@ -160,7 +170,7 @@ impl Sessions {
             Self::Redis(redis) => redis.of(admin_id).await?,
         };
         all.retain(|session| !session.is_over(now));
-        all.sort_by_key(|session| std::cmp::Reverse(session.seen_at));
+        all.sort_by_key(|session| std::cmp::Reverse((session.seen_at, session.created_at)));
         Ok(all)
     }
 

@@ -1,5 +1,8 @@
 //! Where the database is: `sqlite:PATH` or `mysql://USER:PASSWORD@HOST:PORT/DATABASE`.
 //!
+//! TLS to a server: `?require_ssl=true`, verified by the usual public roots, or `?ssl_ca=PATH`, by the authorities in that
+//! file (PEM) alone.
+//!
 //! Shown without its password, whichever way it is printed.
 
 use std::fmt;
@@ -109,7 +112,14 @@ fn mysql(rest: &str) -> Result<Kind, StoreError> {
         .prefer_socket(false)
         .tcp_keepalive(Some(Duration::from_secs(30)))
         .client_found_rows(true);
-    if let Some(path) = ca.first().and_then(|pair| pair.split_once('=')).map(|(_, path)| path) {
+    if let [.., last] = ca[..] {
+        let path = last.split_once('=').map(|(_, path)| path).filter(|path| !path.is_empty());
+        let path = path.ok_or_else(|| {
+            wrong(
+                "mysql://'s parameter ssl_ca needs the path of a PEM file, as in ?ssl_ca=/etc/ssl/db-ca.pem",
+            )
+        })?;
+        std::fs::File::open(path).map_err(|error| wrong(&format!("mysql://'s ssl_ca {path}: {error}")))?;
         let ssl = opts.ssl_opts().cloned().unwrap_or_else(SslOpts::default);
         let roots = vec![PathBuf::from(path).into()];
         builder = builder.ssl_opts(ssl.with_root_certs(roots).with_disable_built_in_roots(true));
@@ -187,6 +197,10 @@ mod tests {
         assert!(error("mysql://h/d").contains("needs the name of a user"));
         assert!(error("mysql://u@h/d?no_such=1").contains("does not know the parameter \"no_such\""));
         assert!(error("mysql://u@h/d?require_ssl=maybe").contains("parameter \"require_ssl\""));
+        for text in ["mysql://u@h/d?ssl_ca", "mysql://u@h/d?ssl_ca=&require_ssl=true"] {
+            assert!(error(text).contains("needs the path of a PEM file"), "{}", error(text));
+        }
+        assert!(error("mysql://u@h/d?ssl_ca=/no/such.pem").contains("/no/such.pem: No such file"));
         assert!(error("sqlite:").contains("needs the path of a file"));
     }
 }

@@ -9,7 +9,9 @@ mod certificates;
 mod model;
 mod outages;
 mod revisions;
+mod sessions;
 mod several_admins;
+mod tls;
 
 use std::time::Duration;
 

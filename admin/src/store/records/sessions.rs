@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::super::Store;
-use super::super::database::{Row, values};
+use super::super::database::{Access, Row, values};
 use super::super::error::StoreError;
 
 const COLUMNS: &str = "id_hash, admin_id, csrf, created_at, seen_at, expires_at, address, user_agent";
@@ -32,14 +32,22 @@ pub struct SessionRecord {
 }
 
 impl Store {
-    /// Keeps a session.
-    pub async fn add_session(&self, session: SessionRecord) -> Result<(), StoreError> {
-        let sql = format!("INSERT INTO sessions ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    /// Keeps a session, and of its account `most` at the most: those go that were not used for longest.
+    pub async fn add_session(&self, session: SessionRecord, most: usize) -> Result<(), StoreError> {
         let SessionRecord { id_hash, admin_id, csrf, created_at, seen_at, expires_at, address, user_agent } =
             session;
         let address = address.map(|it| it.to_string());
+        let mut transaction = self.0.database.begin(Access::Write).await?;
+        // Two logins of one account at once: the second one waits here, and counts the first one's.
+        transaction.execute("UPDATE admins SET id = id WHERE id = ?", values![admin_id]).await?;
+        let others = "SELECT id_hash FROM sessions WHERE admin_id = ? ORDER BY seen_at DESC, created_at DESC";
+        for mut over in transaction.query(others, values![admin_id]).await?.into_iter().skip(most - 1) {
+            transaction.execute("DELETE FROM sessions WHERE id_hash = ?", values![over.text()?]).await?;
+        }
+        let sql = format!("INSERT INTO sessions ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
         let row = values![id_hash, admin_id, csrf, created_at, seen_at, expires_at, address, user_agent];
-        self.0.database.execute(&sql, row).await.map(drop)
+        transaction.execute(&sql, row).await?;
+        transaction.commit().await
     }
 
     /// A session.
