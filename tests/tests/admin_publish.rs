@@ -139,6 +139,10 @@ fn instances_lag_are_gone_and_can_be_forgotten() {
     eventually("it is gone", PATIENCE, || site.states() == ["gone"]);
     site.operator.delete(&path).expect(204);
     assert_eq!(site.get("/instances"), json!([]));
+    let audit = site.get("/audit?action=instance_forgotten");
+    let name = format!("instance:{}", instance["instance"].as_str().unwrap());
+    assert_eq!((&audit["total"], &audit["items"][0]["object"]), (&json!(1), &json!(name)), "{audit}");
+    assert_eq!(audit["items"][0]["actor"], "token:test-operator");
     site.operator.delete(&path).expect(404);
 }
 

@@ -9,9 +9,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,15 +20,17 @@ use utoipa_axum::routes;
 use super::error::{ApiError, Code, ErrorBody};
 use super::extract::Params;
 use crate::app::App;
-use crate::auth::Viewer;
+use crate::auth::{self, Identity, Viewer};
 use crate::live::STREAMS_MAX;
 use crate::live::figures::{Down, Figure, Flow, InstanceCounts, LatencyNow, NodeCounts, Scope};
 use crate::live::table::Table;
 use crate::model::Kind;
 use crate::store;
 
-/// A stream ends after this, and browsers begin another one by themselves: so a session that has ended sees no more.
+/// A stream ends after this, and browsers begin another one by themselves.
 const STREAM_LASTS: Duration = Duration::from_secs(300);
+/// How often it is looked whether whoever watches still may.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Between two signs of life of a stream with nothing to say.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -197,21 +200,24 @@ fn endings(table: &Table, now: std::time::Instant) -> (BTreeMap<String, u64>, BT
 }
 
 /// Server-sent events: `figures` each second, `revision` when one comes into force. The stream ends after five minutes;
-/// browsers begin another one by themselves.
+/// browsers begin another one by themselves. It ends within seconds when the session, the account or the token does, or
+/// has another role.
 #[utoipa::path(get, path = "/live", tag = "figures", responses(
     (status = 200, content_type = "text/event-stream", body = crate::live::Figures),
     (status = "4XX", body = ErrorBody), (status = 503, body = ErrorBody)
 ))]
 async fn live(
     State(app): State<App>,
-    _who: Viewer,
+    Viewer(who): Viewer,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let (figures, place) = app.live.subscribe().ok_or_else(|| {
         ApiError::new(Code::Unavailable, format!("{STREAMS_MAX} streams are open already; try again later"))
     })?;
     let states = app.store.watch();
     let ends = Instant::now() + STREAM_LASTS;
-    let watcher = Watcher { app, figures, states, ends, _place: place };
+    let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let watcher = Watcher { app, who, figures, states, looks, ends, _place: place };
     let events = stream::unfold(watcher, |mut watcher| async move {
         let event = watcher.next().await?;
         Some((Ok(event), watcher))
@@ -222,8 +228,10 @@ async fn live(
 /// One stream.
 struct Watcher {
     app: App,
+    who: Identity,
     figures: watch::Receiver<Arc<str>>,
     states: watch::Receiver<Arc<store::State>>,
+    looks: Interval,
     ends: Instant,
     _place: OwnedSemaphorePermit,
 }
@@ -231,20 +239,29 @@ struct Watcher {
 impl Watcher {
     /// `None`: it ends.
     async fn next(&mut self) -> Option<Event> {
-        tokio::select! {
-            changed = self.figures.changed() => {
-                changed.ok()?;
-                let text = Arc::clone(&self.figures.borrow_and_update());
-                Some(Event::default().event("figures").data(&*text))
+        loop {
+            tokio::select! {
+                changed = self.figures.changed() => {
+                    changed.ok()?;
+                    let text = Arc::clone(&self.figures.borrow_and_update());
+                    return Some(Event::default().event("figures").data(&*text));
+                }
+                changed = self.states.changed() => {
+                    changed.ok()?;
+                    let state = Arc::clone(&self.states.borrow_and_update());
+                    let data = serde_json::json!({ "revision": state.revision, "at": state.at });
+                    return Some(Event::default().event("revision").data(data.to_string()));
+                }
+                _ = self.looks.tick() => if !self.still_may().await { return None },
+                () = sleep_until(self.ends) => return None,
+                () = self.app.stopped() => return None,
             }
-            changed = self.states.changed() => {
-                changed.ok()?;
-                let state = Arc::clone(&self.states.borrow_and_update());
-                let data = serde_json::json!({ "revision": state.revision, "at": state.at });
-                Some(Event::default().event("revision").data(data.to_string()))
-            }
-            () = sleep_until(self.ends) => None,
-            () = self.app.stopped() => None,
         }
+    }
+
+    /// Where sessions and accounts cannot be read, or only slowly, nobody is sent away for it.
+    async fn still_may(&self) -> bool {
+        let asked = auth::still(&self.who, &self.app, Timestamp::now());
+        !matches!(timeout(LOOK_EVERY, asked).await, Ok(Ok(false)))
     }
 }

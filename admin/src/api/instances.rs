@@ -3,6 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -37,9 +39,11 @@ async fn forget(
     Operator(who): Operator,
     InPath(instance): InPath<String>,
 ) -> Result<StatusCode, ApiError> {
-    match app.live.forget(&instance) {
+    match app.live.with_table(|table, _, now| table.is_gone(&instance, now)) {
         Some(true) => {
-            tracing::info!(instance, by = who.actor.name, "an instance that is gone is forgotten");
+            let object = format!("instance:{instance}");
+            app.store.audit(&who.actor, "instance_forgotten", &object, &json!({}), Timestamp::now()).await?;
+            app.live.forget(&instance);
             Ok(StatusCode::NO_CONTENT)
         }
         Some(false) => Err(ApiError::new(

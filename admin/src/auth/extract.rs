@@ -103,7 +103,7 @@ async fn by_token(token: &str, client: Client, app: &App, now: Timestamp) -> Res
         app.store.touch_token(found.id, now).await?;
     }
     let actor = Actor { name: format!("token:{}", found.name), address: Some(client.address) };
-    Ok(Identity { actor, role: found.role, admin_id: None, session: None })
+    Ok(Identity { actor, role: found.role, admin_id: None, session: None, token_id: Some(found.id) })
 }
 
 async fn by_session(
@@ -127,7 +127,24 @@ async fn by_session(
         }
     }
     let actor = Actor { name: format!("admin:{}", account.name), address: Some(client.address) };
-    Ok(Identity { actor, role: account.role, admin_id: Some(account.id), session: Some(session) })
+    let (role, admin_id) = (account.role, Some(account.id));
+    Ok(Identity { actor, role, admin_id, session: Some(session), token_id: None })
+}
+
+/// Whether somebody who was let in would be let in again, with the same role.
+///
+/// # Errors
+/// Why nobody knows: what it is read from is away.
+pub async fn still(who: &Identity, app: &App, now: Timestamp) -> Result<bool, ApiError> {
+    if let Some(id) = who.token_id {
+        let found = app.store.token_of(id).await?;
+        return Ok(found.is_some_and(|it| it.role == who.role && it.expires_at.is_none_or(|end| end > now)));
+    }
+    let (Some(session), Some(admin_id)) = (&who.session, who.admin_id) else { return Ok(false) };
+    if !app.auth.sessions.is_alive(session, now).await? {
+        return Ok(false);
+    }
+    Ok(app.store.admin(admin_id).await?.is_some_and(|it| it.enabled && it.role == who.role))
 }
 
 /// Refuses what another site's page has a browser send.

@@ -11,7 +11,7 @@
 //! | `role.rs` | what a role may do |
 //!
 //! Invariants: nothing that lets somebody in is stored, only hashes; an account's role and whether it is enabled are read
-//! with each request, so a change holds at once.
+//! with each request, so a change holds at once; what lasts longer than a request asks [`still`] from time to time.
 
 mod extract;
 pub mod login;
@@ -24,7 +24,7 @@ pub mod throttle;
 
 use tokio::sync::Mutex;
 
-pub use extract::{Admin, Engine, Operator, SameOrigin, Viewer};
+pub use extract::{Admin, Engine, Operator, SameOrigin, Viewer, still};
 pub use role::Role;
 
 use crate::api::error::{ApiError, Code};
@@ -49,6 +49,8 @@ pub struct Identity {
     pub admin_id: Option<u64>,
     /// The session, if it is a browser.
     pub session: Option<Session>,
+    /// The token's number, if it is a program.
+    pub token_id: Option<u64>,
 }
 
 /// What logins need.

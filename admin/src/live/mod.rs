@@ -239,14 +239,12 @@ impl Live {
         look(&read(&self.0.table), self.head(), now())
     }
 
-    /// Forgets an instance. `None`: there is none; `Some(false)`: it reports, so it would come back.
-    pub fn forget(&self, instance: &str) -> Option<bool> {
+    /// Forgets an instance, unless it reports (again).
+    pub fn forget(&self, instance: &str) {
         let mut table = write(&self.0.table);
-        let is_gone = table.is_gone(instance, now())?;
-        if is_gone {
+        if table.is_gone(instance, now()) == Some(true) {
             table.remove(instance);
         }
-        Some(is_gone)
     }
 
     /// Requests of today and yesterday by hour: out of Redis if there is one that can be asked, else as engines report.

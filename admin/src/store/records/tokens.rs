@@ -96,6 +96,12 @@ impl Store {
         self.0.database.query(&sql, values![sha256]).await?.into_iter().next().map(record).transpose()
     }
 
+    /// The token of that number.
+    pub async fn token_of(&self, id: u64) -> Result<Option<TokenRecord>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM tokens WHERE id = ?");
+        self.0.database.query(&sql, values![id]).await?.into_iter().next().map(record).transpose()
+    }
+
     /// Keeps a token.
     pub async fn add_token(&self, token: NewToken, now: Timestamp) -> Result<TokenRecord, RecordError> {
         let NewToken { name, sha256, role, created_by, expires_at } = token;
