@@ -48,7 +48,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     told("one change, slowest of 20", "", times[times.len() - 1]);
     let head = store.state().revision;
     let start = clock();
-    let found = store.diff(1, head).await?.unwrap_or_default().len();
+    let diff = store.diff(1, head).await?.unwrap_or_default();
+    let found = diff.items.len() as u64 + diff.more;
     told("difference of the first and the last revision", format!("{found} elements"), start.elapsed());
     let start = clock();
     let state = store.state_at(1).await?.ok_or("no revision 1")?;

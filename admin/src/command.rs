@@ -1,7 +1,8 @@
-//! The small commands: `token`, `reset-password`.
+//! The small commands: `token`, `reset-password`, `rotate-key`.
 //!
 //! They work on the database, whether an admin is running or not. What they did stands in the audit as `command line`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use crate::auth::login::{check_name, make_link};
 use crate::auth::{Role, secret};
 use crate::model::Actor;
 use crate::settings::{StoreFlags, link_base};
-use crate::store::{NewToken, RecordError};
+use crate::store::{NewToken, RecordError, Resealed, SealingKey};
 
 /// Who the command line is, in revisions and the audit.
 pub fn actor() -> Actor {
@@ -58,5 +59,20 @@ pub async fn reset_password(
     let object = format!("admin:{name}");
     store.audit(&actor(), "password_link", &object, &json!({}), now).await.map_err(told)?;
     println!("{link}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `rotate-key`: seals the keys of all certificates anew. The old key is the one that the flags name.
+pub async fn rotate_key(flags: &StoreFlags, new_key_file: &Path) -> Result<ExitCode, String> {
+    let told = |error: crate::store::StoreError| error.to_string();
+    let store = flags.open().await?;
+    let new = SealingKey::from_file_or_new(new_key_file).map_err(told)?;
+    let done = store.replace_key(&new, &actor(), Timestamp::now()).await.map_err(told)?;
+    let Resealed { certificates, older, in_drafts } = done;
+    println!(
+        "encrypted with the key in {path}: {certificates} certificate(s), {older} of older revisions, {in_drafts} in \
+         drafts\nstart every coregate-admin with --key-file {path} now; the old key is needed for older back-ups alone",
+        path = new_key_file.display()
+    );
     Ok(ExitCode::SUCCESS)
 }

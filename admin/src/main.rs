@@ -6,6 +6,7 @@
 //! | `coregate-admin import gogate\|file` | imports a gogate database or a configuration file as one revision |
 //! | `coregate-admin export [F]` | writes what is in force as TOML |
 //! | `coregate-admin token --role R --name N` | makes an API token and prints it |
+//! | `coregate-admin rotate-key --new-key-file F` | encrypts the keys of all certificates with another key |
 //! | `coregate-admin reset-password NAME` | prints a link with which the account's password can be set |
 //!
 //! Exit codes: 0 done, 1 not fit to start, 2 wrong flags, 130 or 143 ended at once by a second SIGINT or SIGTERM. The log
@@ -13,6 +14,7 @@
 
 use std::future::Future;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
             }
         },
         Command::Token { role, name } => run(command::token(&store, &name, role.into())),
+        Command::RotateKey { new_key_file } => run(command::rotate_key(&store, &new_key_file)),
         Command::ResetPassword { name } => {
             let tls = cli.serve.tls_certificate.is_some();
             run(command::reset_password(&store, cli.serve.listen, tls, &name))
@@ -79,6 +82,12 @@ enum Command {
         /// Its name, for people
         #[arg(long, value_name = "NAME")]
         name: String,
+    },
+    /// Encrypt the private keys of all certificates with another key
+    RotateKey {
+        /// File with the new key; it is made if it is not there
+        #[arg(long, value_name = "FILE")]
+        new_key_file: PathBuf,
     },
     /// Print a link with which an account's password can be set, once
     ResetPassword {

@@ -108,11 +108,17 @@ async fn revert_due(app: App) {
     }
 }
 
-/// Forgets sessions that are over.
+/// Forgets sessions that are over and revisions that are too old.
 async fn forget(app: App) {
     let mut ticks = interval(FORGET_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        match app.store.forget_revisions(app.settings.keep_revisions).await {
+            Ok(0) => {}
+            Ok(count) => info!(count, "the oldest revisions are forgotten"),
+            Err(error) => warn!(%error, "the oldest revisions cannot be forgotten yet"),
+        }
         if let Err(why) = app.auth.sessions.forget(Timestamp::now()).await {
             warn!(?why, "sessions that are over cannot be forgotten yet");
         }

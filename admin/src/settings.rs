@@ -54,6 +54,9 @@ impl StoreFlags {
     }
 }
 
+/// Revisions that are kept unless something else is said: five years of five changes a day.
+const REVISIONS_KEPT: u64 = 10_000;
+
 /// How the process serves.
 #[derive(Debug, Clone, Args)]
 pub struct ServeFlags {
@@ -99,6 +102,16 @@ pub struct ServeFlags {
         value_delimiter = ','
     )]
     pub trusted_proxies: Vec<String>,
+    /// How many revisions are kept, at least 10; older ones are forgotten
+    #[arg(
+        long,
+        value_name = "COUNT",
+        global = true,
+        env = "COREGATE_ADMIN_KEEP_REVISIONS",
+        default_value_t = REVISIONS_KEPT,
+        value_parser = clap::value_parser!(u64).range(10..)
+    )]
+    pub keep_revisions: u64,
 }
 
 /// A certificate that the admin itself presents.
@@ -131,6 +144,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Whose word about the client is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How many are not forgotten.
+    pub keep_revisions: u64,
 }
 
 impl Settings {
@@ -190,6 +205,7 @@ impl Settings {
             timezone_name: serve.timezone.clone(),
             public_url,
             trusted_proxies,
+            keep_revisions: serve.keep_revisions,
         })
     }
 
@@ -206,6 +222,7 @@ impl Settings {
             timezone_name: "UTC".to_owned(),
             public_url: None,
             trusted_proxies: Vec::new(),
+            keep_revisions: REVISIONS_KEPT,
         }
     }
 

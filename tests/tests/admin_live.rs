@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 /// Soon, with something for a busy machine; a stream itself lasts five minutes.
 const SOON: Duration = Duration::from_secs(15);
 
+/// What somebody who may does to an account at that path.
+type Change = fn(&AdminClient, &str);
+
 /// Opens the stream of somebody.
 #[track_caller]
 fn watch(who: &AdminClient, admin: &Admin) -> Client {
@@ -64,7 +67,7 @@ fn when_the_session_ends() {
 fn when_the_account_is_disabled_deleted_or_has_another_role() {
     let admin = Admin::start();
     let alice = admin.set_up();
-    let changes: [(&str, fn(&AdminClient, &str)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("disabled", |alice, path| {
             let change = json!({ "name": "disabled", "role": "operator", "enabled": false, "version": 1 });
             alice.put(path, &change).expect(200);

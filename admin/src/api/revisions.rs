@@ -7,8 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::changes::{confirm_within, refused};
-use super::error::{ApiError, ErrorBody};
+use super::changes::{check_message, confirm_within, refused};
+use super::error::{ApiError, Code, ErrorBody};
 use super::extract::{InPath, OptionalBody, Params};
 use super::page::{Paged, Paging};
 use crate::app::App;
@@ -110,8 +110,10 @@ struct Diff {
     from: u64,
     /// The newer side.
     to: u64,
-    /// Items that differ, without secrets.
+    /// Items that differ, without secrets; 1000 at most.
     changes: Vec<ItemDiff>,
+    /// How many more differ.
+    more: u64,
 }
 
 #[utoipa::path(get, path = "/revisions/{id}/diff", tag = "revisions", params(("id" = u64, Path), Against), responses(
@@ -130,8 +132,8 @@ async fn diff(
             return Err(ApiError::not_found("revision", id));
         }
     }
-    let changes = app.store.diff(from, to).await?.ok_or_else(|| ApiError::not_found("revision", to))?;
-    Ok(axum::Json(Diff { from, to, changes }))
+    let diff = app.store.diff(from, to).await?.ok_or_else(|| missing(&app, from.min(to)))?;
+    Ok(axum::Json(Diff { from, to, changes: diff.items, more: diff.more }))
 }
 
 /// How to bring an older state back.
@@ -162,6 +164,7 @@ async fn rollback(
         return Err(ApiError::not_found("revision", id));
     }
     let message = how.message.unwrap_or_else(|| format!("rollback to revision {id}"));
+    check_message(&message).map_err(|error| refused(error, None))?;
     let done = app.store.rollback(id, who.actor, message, confirm, Timestamp::now()).await;
     done.map(axum::Json).map_err(|error| refused(error, None))
 }
@@ -194,11 +197,19 @@ async fn revert(
 }
 
 async fn find(app: &App, id: u64) -> Result<Revision, ApiError> {
-    let none = || ApiError::not_found("revision", id);
     if id > known(app) {
-        return Err(none());
+        return Err(ApiError::not_found("revision", id));
     }
-    app.store.revision(id).await?.ok_or_else(none)
+    app.store.revision(id).await?.ok_or_else(|| missing(app, id))
+}
+
+/// There is no such revision, or it was forgotten.
+fn missing(app: &App, id: u64) -> ApiError {
+    if id == 0 || id > app.store.state().revision {
+        return ApiError::not_found("revision", id);
+    }
+    let kept = app.settings.keep_revisions;
+    ApiError::new(Code::NotFound, format!("revision {id} is not kept any more: the last {kept} are"))
 }
 
 /// The newest revision that can be asked for: another admin's may be a moment ahead of what is in force here.

@@ -225,7 +225,10 @@ impl Side {
     async fn revision(app: &App, id: u64) -> Result<Self, ApiError> {
         match app.store.state_at(id).await? {
             Some(state) => Ok(Self(Arc::new(state))),
-            None => Err(ApiError::new(Code::NotFound, format!("there is no revision {id}"))),
+            None => Err(ApiError::new(
+                Code::NotFound,
+                format!("there is no revision {id}, or it is not kept any more"),
+            )),
         }
     }
 

@@ -1,7 +1,9 @@
 //! What differs between two states: which elements, and which keys in them. Without secrets.
 //!
 //! Lists are compared from both ends and place by place between, so a node that is added in the middle is one line and
-//! not all that follow it.
+//! not all that follow it. Bounds: [`CHANGES_MAX`] elements and [`KEYS_MAX`] keys of each are listed, the rest is counted.
+
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -10,6 +12,20 @@ use utoipa::ToSchema;
 use super::state::State;
 use super::wanted::{REDACTED, redacted, secret_keys};
 use crate::model::{Item, Kind};
+
+/// Elements that are listed.
+pub const CHANGES_MAX: usize = 1000;
+/// Keys of an element that are listed.
+pub const KEYS_MAX: usize = 1000;
+
+/// What differs between two states.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StateDiff {
+    /// Elements that differ, in order of kind and name.
+    pub items: Vec<ItemDiff>,
+    /// How many more there are.
+    pub more: u64,
+}
 
 /// What became of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize, ToSchema)]
@@ -38,6 +54,8 @@ pub struct ItemDiff {
     pub after: Option<Value>,
     /// For an update: the keys that differ.
     pub paths: Vec<PathDiff>,
+    /// How many more keys differ than are listed.
+    pub more_paths: u64,
 }
 
 /// A key that differs.
@@ -51,20 +69,24 @@ pub struct PathDiff {
     pub after: Option<Value>,
 }
 
-/// All elements that differ, in order of kind and name.
-pub fn states(before: &State, after: &State) -> Vec<ItemDiff> {
-    before
-        .difference(after)
-        .into_iter()
-        .filter_map(|(old, new)| match (old, new) {
-            (None, None) => None,
-            (None, Some(new)) => Some(one(new, Action::Create, None, Some(new.body.value()))),
-            (Some(old), None) => Some(one(old, Action::Delete, Some(old.body.value()), None)),
-            (Some(old), Some(new)) => {
-                Some(one(new, Action::Update, Some(old.body.value()), Some(new.body.value())))
-            }
-        })
-        .collect()
+/// What differs.
+pub fn states(before: &State, after: &State) -> StateDiff {
+    let mut diff = StateDiff::default();
+    for (old, new) in before.difference(after) {
+        let (item, action) = match (old, new) {
+            (None, None) => continue,
+            (None, Some(new)) => (new, Action::Create),
+            (Some(old), None) => (old, Action::Delete),
+            (Some(_), Some(new)) => (new, Action::Update),
+        };
+        if diff.items.len() < CHANGES_MAX {
+            let body = |item: Option<&Arc<Item>>| item.map(|it| it.body.value());
+            diff.items.push(one(item, action, body(old), body(new)));
+        } else {
+            diff.more += 1;
+        }
+    }
+    diff
 }
 
 fn one(item: &Item, action: Action, before: Option<Value>, after: Option<Value>) -> ItemDiff {
@@ -78,6 +100,8 @@ fn one(item: &Item, action: Action, before: Option<Value>, after: Option<Value>)
             hidden(&mut path.after);
         }
     }
+    let more_paths = paths.len().saturating_sub(KEYS_MAX) as u64;
+    paths.truncate(KEYS_MAX);
     let shown = |value: Option<Value>| value.map(|it| redacted(item.kind, it));
     ItemDiff {
         kind: item.kind,
@@ -86,6 +110,7 @@ fn one(item: &Item, action: Action, before: Option<Value>, after: Option<Value>)
         before: shown(before),
         after: shown(after),
         paths,
+        more_paths,
     }
 }
 

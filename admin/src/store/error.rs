@@ -92,7 +92,7 @@ impl fmt::Display for PublishError {
                 f,
                 "revision {id} does not wait to be confirmed (any more): roll back to the one before it instead"
             ),
-            Self::NoSuchRevision(id) => write!(f, "there is no revision {id}"),
+            Self::NoSuchRevision(id) => write!(f, "there is no revision {id}, or it is not kept any more"),
             Self::Database(error) => error.fmt(f),
         }
     }

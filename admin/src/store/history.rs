@@ -1,14 +1,16 @@
 //! States and revisions as the database has them.
 //!
 //! Each row of `items` is in force from its `revision` up to, and without, its `gone`. So the state at a revision R is
-//! the rows with `revision <= R < gone`, and what came between two revisions is found by the same two columns.
+//! the rows with `revision <= R < gone`, and what came between two revisions is found by the same two columns. What was
+//! forgotten ([`forget`]) is not there.
 
 use jiff::Timestamp;
 
 use super::Store;
 use super::database::{Access, Database, Row, Transaction, values};
-use super::diff::{self, ItemDiff};
+use super::diff::{self, StateDiff};
 use super::error::StoreError;
+use super::forget;
 use super::records::Page;
 use super::state::State;
 use crate::model::{Body, Item, Kind, Revision};
@@ -20,23 +22,30 @@ pub const REVISION: &str =
 pub const NEVER: i64 = i64::MAX;
 
 impl Store {
-    /// Revisions, the newest first, and how many there are.
+    /// Revisions that are kept, the newest first, and how many there are.
     pub async fn revisions(&self, page: Page) -> Result<(Vec<Revision>, u64), StoreError> {
         let mut transaction = self.0.database.begin(Access::Read).await?;
-        let total = head_of(&mut transaction).await?;
+        let head = head_of(&mut transaction).await?;
+        let forgotten = forget::oldest(&mut transaction).await? - 1;
         // They count up by one, so a page is a range.
-        let newest = total.saturating_sub(page.offset());
-        let oldest = newest.saturating_sub(page.size());
+        let newest = head.saturating_sub(page.offset());
+        let last = newest.saturating_sub(page.size()).max(forgotten);
         let sql = format!("SELECT {REVISION} FROM revisions WHERE id > ? AND id <= ? ORDER BY id DESC");
-        let rows = transaction.query(&sql, values![oldest, newest]).await?;
+        let rows = transaction.query(&sql, values![last, newest]).await?;
         transaction.commit().await?;
-        Ok((rows.into_iter().map(revision).collect::<Result<_, _>>()?, total))
+        Ok((rows.into_iter().map(revision).collect::<Result<_, _>>()?, head - forgotten))
     }
 
-    /// A revision.
+    /// A revision; nothing if there is none, or it is not kept any more.
     pub async fn revision(&self, id: u64) -> Result<Option<Revision>, StoreError> {
+        let mut transaction = self.0.database.begin(Access::Read).await?;
+        if !forget::is_kept(&mut transaction, id).await? {
+            return Ok(None);
+        }
         let sql = format!("SELECT {REVISION} FROM revisions WHERE id = ?");
-        self.0.database.query(&sql, values![id]).await?.into_iter().next().map(revision).transpose()
+        let rows = transaction.query(&sql, values![id]).await?;
+        transaction.commit().await?;
+        rows.into_iter().next().map(revision).transpose()
     }
 
     /// The revision that waits to be confirmed, if one does.
@@ -47,7 +56,7 @@ impl Store {
         Ok(pending)
     }
 
-    /// The configuration as of a revision; revision 0 is the empty one.
+    /// The configuration as of a revision; revision 0 is the empty one. Nothing if it is not kept any more.
     pub async fn state_at(&self, id: u64) -> Result<Option<State>, StoreError> {
         let known = self.state();
         if id == known.revision {
@@ -59,12 +68,14 @@ impl Store {
         Ok(state)
     }
 
-    /// What differs between two revisions; nothing if one of them is not there.
-    pub async fn diff(&self, from: u64, to: u64) -> Result<Option<Vec<ItemDiff>>, StoreError> {
+    /// What differs between two revisions; nothing if one of them is not there (any more).
+    pub async fn diff(&self, from: u64, to: u64) -> Result<Option<StateDiff>, StoreError> {
         let mut transaction = self.0.database.begin(Access::Read).await?;
         let head = head_of(&mut transaction).await?;
-        if from > head || to > head {
-            return Ok(None);
+        for id in [from, to] {
+            if id > head || !forget::is_comparable(&mut transaction, id).await? {
+                return Ok(None);
+            }
         }
         // Only what is in force at one of them and not at the other.
         let sql = "SELECT i.kind, i.name, i.revision, i.body, r.author, r.at FROM items i \
@@ -115,6 +126,10 @@ async fn head_of(transaction: &mut Transaction) -> Result<u64, StoreError> {
 /// From a known state to the newest.
 pub async fn advance(transaction: &mut Transaction, known: &State) -> Result<State, StoreError> {
     let head = head_of(transaction).await?;
+    // What went meanwhile may be forgotten already, where only few are kept.
+    if !forget::is_comparable(transaction, known.revision).await? {
+        return Ok(state_at(transaction, head).await?.unwrap_or_default());
+    }
     let mut state = known.clone();
     let sql = "SELECT kind, name FROM items WHERE gone > ? AND gone <= ?";
     for mut row in transaction.query(sql, values![known.revision, head]).await? {
@@ -133,7 +148,7 @@ pub async fn advance(transaction: &mut Transaction, known: &State) -> Result<Sta
 /// The configuration as of a revision.
 pub async fn state_at(transaction: &mut Transaction, id: u64) -> Result<Option<State>, StoreError> {
     let at = time_of(transaction, id).await?;
-    if at.is_none() && id > 0 {
+    if (at.is_none() && id > 0) || !forget::is_kept(transaction, id).await? {
         return Ok(None);
     }
     let mut state = State::default();

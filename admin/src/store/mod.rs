@@ -13,8 +13,8 @@
 //! | `state.rs`, `wanted.rs` | the configuration in memory; from a change to what is stored |
 //! | `check.rs` | whether a state may come into force |
 //! | `publish.rs` | from a proposal to a revision; rollback, confirmation, revert |
-//! | `history.rs`, `diff.rs` | older states; what differs |
-//! | `seal.rs` | certificate keys at rest |
+//! | `history.rs`, `diff.rs`, `forget.rs` | older states; what differs; which are kept |
+//! | `seal.rs`, `key.rs` | certificate keys at rest; the key that seals them |
 //! | `records/` | accounts, sessions, tokens, links, drafts, audit: data, no rules |
 //!
 //! Invariants: revisions count up by one; a revision is written whole or not at all, and only after the state that it
@@ -26,7 +26,9 @@ pub mod check;
 pub mod database;
 pub mod diff;
 pub mod error;
+mod forget;
 mod history;
+mod key;
 mod migrations;
 mod publish;
 pub mod records;
@@ -42,8 +44,9 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 
 pub use check::Problem;
-pub use diff::{Action, ItemDiff, PathDiff};
+pub use diff::{Action, CHANGES_MAX, ItemDiff, KEYS_MAX, PathDiff, StateDiff};
 pub use error::{ConfirmError, Conflict, PublishError, RecordError, StoreError};
+pub use key::Resealed;
 pub use records::Page;
 pub use records::accounts::AdminRecord;
 pub use records::audit::{AuditFilter, AuditRecord};
@@ -55,8 +58,8 @@ pub use state::{Refused, State};
 pub use url::DatabaseUrl;
 pub use wanted::{REDACTED, redacted};
 
-use crate::model::{Change, Kind};
-use database::{Access, Database, values};
+use crate::model::Change;
+use database::{Access, Database};
 
 /// How often another admin's revisions are looked for.
 pub const POLL: Duration = Duration::from_millis(250);
@@ -85,7 +88,7 @@ impl Store {
         let database = Database::open(url).await?;
         migrations::run(&database, Timestamp::now()).await?;
         let state = history::load(&database).await?;
-        try_key(&database, key.as_ref(), &state).await?;
+        key::tried(&database, key.as_ref(), &state).await?;
         let inner = Arc::new(Inner {
             database,
             key,
@@ -234,41 +237,6 @@ async fn follow(store: Weak<Inner>) {
             differs
         });
     }
-}
-
-/// Whether the key is the one that this database's certificates are sealed with; the first key that is given becomes it.
-async fn try_key(database: &Database, key: Option<&SealingKey>, state: &State) -> Result<(), StoreError> {
-    const NAME: &str = "seal_check";
-    const TEXT: &str = "coregate";
-    let Some(key) = key else {
-        return match state.count(Kind::Certificate) {
-            0 => Ok(()),
-            count => Err(StoreError::Sealing(format!(
-                "the database holds {count} certificate(s) whose keys are encrypted: the key is needed that they were \
-                 encrypted with (--key-file or COREGATE_ADMIN_KEY)"
-            ))),
-        };
-    };
-    let mut transaction = database.begin(Access::Write).await?;
-    history::lock_head(&mut transaction).await?;
-    let rows = transaction.query("SELECT value FROM meta WHERE name = ?", values![NAME]).await?;
-    match rows.into_iter().next() {
-        Some(mut row) => {
-            let sealed = row.text()?;
-            if key.open(NAME, &sealed).is_err() {
-                return Err(StoreError::Sealing(
-                    "the key (--key-file or COREGATE_ADMIN_KEY) is not the one that this database's certificates are \
-                     encrypted with"
-                        .to_owned(),
-                ));
-            }
-        }
-        None => {
-            let row = values![NAME, key.seal(NAME, TEXT)?];
-            transaction.execute("INSERT INTO meta (name, value) VALUES (?, ?)", row).await?;
-        }
-    }
-    transaction.commit().await
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::check::{self, Problem};
 use super::database::{Access, Transaction, marks, values};
 use super::error::{ConfirmError, PublishError, StoreError};
 use super::history::{self, NEVER};
+use super::key;
 use super::records::{self, audit};
 use super::seal::{SealingKey, is_sealed};
 use super::state::State;
@@ -135,6 +136,9 @@ impl Store {
         if head != ready.base.revision {
             let base = history::advance(&mut transaction, &ready.base).await?;
             ready = self.prepare(&order, Arc::new(base)).await?;
+        }
+        if !certificates(&ready.wanted).is_empty() {
+            key::still(&mut transaction, self.0.key.as_ref()).await?;
         }
         let ended = order.ends(history::pending(&mut transaction).await?)?;
         let (revision, next) = write(&mut transaction, &order, &ready, ended, now).await?;

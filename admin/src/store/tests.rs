@@ -88,8 +88,8 @@ async fn a_rollback_brings_the_old_state_back_as_a_new_revision() {
     assert_eq!((back.id, back.restores, back.cause), (3, Some(1), Cause::Rollback));
     let state = store.state();
     assert!(state.get(Kind::Service, "a").is_some() && state.get(Kind::Service, "b").is_none());
-    assert_eq!(store.diff(1, 3).await.unwrap(), Some(vec![]));
-    assert_eq!(store.diff(1, 2).await.unwrap().unwrap().len(), 2);
+    assert_eq!(store.diff(1, 3).await.unwrap(), Some(StateDiff::default()));
+    assert_eq!(store.diff(1, 2).await.unwrap().unwrap().items.len(), 2);
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn a_key_is_sealed_and_engines_get_it_in_clear(place: &Place) {
     publish(&store, draft, 1).await.unwrap();
     assert!(!store.state().document().contains("PRIVATE KEY"));
     assert_eq!(in_clear(&store, 0), json!(secret));
-    let diff = store.diff(0, 1).await.unwrap().unwrap();
+    let diff = store.diff(0, 1).await.unwrap().unwrap().items;
     assert_eq!(diff[0].after.as_ref().unwrap()["key"], "***");
     // The same once more is no change, although a nonce would differ.
     let again = publish(&store, vec![certificate("www", body, Some(1))], 2).await;

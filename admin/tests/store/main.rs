@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod certificates;
+mod forget;
+mod key;
 mod model;
 mod outages;
 mod revisions;

@@ -23,6 +23,8 @@ enum Step {
     Rename(usize, usize),
     /// Brings back a revision: that share of those there are.
     Rollback(usize),
+    /// Forgets all revisions but so many.
+    Forget(u64),
     /// Starts the process anew.
     Restart,
 }
@@ -33,6 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => prop::collection::vec(one, 1..4).prop_map(Step::Set),
         2 => (0..NAMES.len(), 0..NAMES.len()).prop_map(|(from, to)| Step::Rename(from, to)),
         2 => any::<prop::sample::Index>().prop_map(|index| Step::Rollback(index.index(1000))),
+        1 => (2..5u64).prop_map(Step::Forget),
         1 => Just(Step::Restart),
     ]
 }
@@ -41,6 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
 async fn follows_the_model(place: &Place, steps: Vec<Step>) {
     let mut store = place.store().await;
     let mut model: Vec<Model> = vec![Model::new()];
+    let mut oldest = 1;
     for step in steps {
         let now = model.last().cloned().unwrap_or_default();
         let second = i64::try_from(model.len()).unwrap();
@@ -79,7 +83,16 @@ async fn follows_the_model(place: &Place, steps: Vec<Step>) {
                 }
                 let to = 1 + share * (model.len() - 1) / 1000;
                 let back = store.rollback(to as u64, alice(), String::new(), None, at(second)).await;
+                if (to as u64) < oldest {
+                    assert_eq!(back, Err(PublishError::NoSuchRevision(to as u64)));
+                    continue;
+                }
                 (model[to].clone(), back)
+            }
+            Step::Forget(keep) => {
+                store.forget_revisions(keep).await.unwrap();
+                oldest = oldest.max((model.len() as u64).saturating_sub(keep));
+                continue;
             }
             Step::Restart => {
                 store = place.store().await;
@@ -93,7 +106,7 @@ async fn follows_the_model(place: &Place, steps: Vec<Step>) {
             model.push(expected);
         }
     }
-    holds(&store, &model).await;
+    holds(&store, &model, oldest).await;
 }
 
 fn edit(store: &Store, name: &str, body: Option<Value>) -> Change {
@@ -101,10 +114,15 @@ fn edit(store: &Store, name: &str, body: Option<Value>) -> Change {
     change(name, body, based_on)
 }
 
-/// Every state, and every difference of two, is the model's.
-async fn holds(store: &Store, model: &[Model]) {
+/// Every state that is kept, and every difference of two, is the model's.
+async fn holds(store: &Store, model: &[Model], oldest: u64) {
     for (id, expected) in (0u64..).zip(model) {
-        let state = store.state_at(id).await.unwrap().unwrap();
+        let state = store.state_at(id).await.unwrap();
+        if (1..oldest).contains(&id) {
+            assert!(state.is_none(), "revision {id}");
+            continue;
+        }
+        let state = state.unwrap();
         let found: Model = state.list(Kind::Service).map(|it| (it.name.clone(), it.body.value())).collect();
         assert_eq!(&found, expected, "revision {id}");
         assert!(state.list(Kind::Service).all(|it| it.version <= id));
@@ -112,14 +130,14 @@ async fn holds(store: &Store, model: &[Model]) {
     assert!(store.state_at(model.len() as u64).await.unwrap().is_none());
     for (from, before) in (0u64..).zip(model) {
         for (to, after) in (0u64..).zip(model) {
-            let found: Vec<(String, Action)> = store
-                .diff(from, to)
-                .await
-                .unwrap()
-                .unwrap()
-                .into_iter()
-                .map(|it| (it.name, it.action))
-                .collect();
+            let diff = store.diff(from, to).await.unwrap();
+            let is_gone = |id: u64| id > 0 && id + 1 < oldest;
+            if is_gone(from) || is_gone(to) {
+                assert_eq!(diff, None, "from {from} to {to}");
+                continue;
+            }
+            let found: Vec<(String, Action)> =
+                diff.unwrap().items.into_iter().map(|it| (it.name, it.action)).collect();
             let names = NAMES.iter().map(|name| (*name).to_owned());
             let expected: Vec<(String, Action)> = names
                 .filter_map(|name| match (before.get(&name), after.get(&name)) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coregate_admin::model::{Cause, Change, Kind};
 use coregate_admin::store::{
-    Action, AuditFilter, ConfirmError, Page, Problem, PublishError, SealingKey, Store,
+    Action, AuditFilter, ConfirmError, Page, Problem, PublishError, SealingKey, StateDiff, Store,
 };
 use serde_json::json;
 
@@ -124,16 +124,16 @@ async fn the_difference_of_two_revisions_names_elements_and_keys(place: &Place) 
         change("c", Some(service("c", 1)), None),
     ];
     publish(&store, changes, 2).await.unwrap();
-    let diff = store.diff(1, 2).await.unwrap().unwrap();
+    let diff = store.diff(1, 2).await.unwrap().unwrap().items;
     let told: Vec<_> = diff.iter().map(|it| (it.name.as_str(), it.action)).collect();
     assert_eq!(told, [("a", Action::Update), ("b", Action::Delete), ("c", Action::Create)]);
     let paths: Vec<_> = diff[0].paths.iter().map(|it| (it.path.as_str(), &it.before, &it.after)).collect();
     let (one, five, new) = (Some(json!(1)), Some(json!(5)), Some(json!("new")));
     assert_eq!(paths, [("description", &None, &new), ("nodes[0].weight", &one, &five)]);
-    let back = store.diff(2, 1).await.unwrap().unwrap();
+    let back = store.diff(2, 1).await.unwrap().unwrap().items;
     assert_eq!(back[1].action, Action::Create);
-    assert_eq!(store.diff(0, 2).await.unwrap().unwrap().len(), 2);
-    assert_eq!(store.diff(1, 1).await.unwrap(), Some(vec![]));
+    assert_eq!(store.diff(0, 2).await.unwrap().unwrap().items.len(), 2);
+    assert_eq!(store.diff(1, 1).await.unwrap(), Some(StateDiff::default()));
     assert_eq!(store.diff(1, 3).await.unwrap(), None);
 }
 

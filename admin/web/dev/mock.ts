@@ -447,7 +447,7 @@ function revisionRoutes(
       from: Number(query.get('against') ?? id - 1),
       to: id,
       changes: [
-        { kind: 'service', name: 'orders', action: 'update', before, after, paths: diff(before, after) },
+        { kind: 'service', name: 'orders', action: 'update', before, after, paths: diff(before, after), more_paths: 0 },
         {
           kind: 'tenant',
           name: 'mobile',
@@ -455,8 +455,10 @@ function revisionRoutes(
           before: null,
           after: { app_id: 'mobile' },
           paths: diff({}, { app_id: 'mobile', name: 'Mobile application' }),
+          more_paths: 0,
         },
       ],
+      more: 0,
     })
   }
   if (method === 'POST' && path[2] === 'rollback') {

@@ -7,8 +7,8 @@ use super::super::database::{Access, values};
 use super::super::error::{PublishError, StoreError};
 use super::super::state::State;
 use super::super::wanted::Wanted;
-use super::super::{Store, publish};
-use crate::model::Change;
+use super::super::{Store, history, key, publish};
+use crate::model::{Change, Kind};
 
 /// What somebody is preparing.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +48,11 @@ impl Store {
         let body = serde_json::to_string(&draft.changes)
             .map_err(|error| StoreError::Unusable(format!("the draft cannot be written: {error}")))?;
         let mut transaction = self.0.database.begin(Access::Write).await?;
+        // Its base must not be forgotten, and the sealing key not be replaced, while it is written.
+        history::lock_head(&mut transaction).await?;
+        if draft.changes.iter().any(|it| it.kind == Kind::Certificate && it.body.is_some()) {
+            key::still(&mut transaction, self.0.key.as_ref()).await?;
+        }
         transaction.execute("DELETE FROM drafts WHERE admin_id = ?", values![admin_id]).await?;
         let sql = "INSERT INTO drafts (admin_id, base_revision, body, updated_at) VALUES (?, ?, ?, ?)";
         transaction.execute(sql, values![admin_id, draft.base_revision, body, now]).await?;

@@ -281,6 +281,8 @@ export const en = {
   'revision_cause.revert': 'taken back',
   'diff.none': 'Nothing differs',
   'diff.none_text': 'Both are the same in every item.',
+  'diff.more_text': 'Only the first {n} are listed here.',
+  'diff.more_keys': 'and {n:# more key|# more keys}',
   'diff.before': 'Before',
   'diff.after': 'After',
   'diff.removed': 'left out, back to the default',

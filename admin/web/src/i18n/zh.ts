@@ -278,6 +278,8 @@ export const zh: Messages = {
   'revision_cause.revert': '撤回',
   'diff.none': '没有差异',
   'diff.none_text': '两者内容完全相同。',
+  'diff.more_text': '此处只列出前 {n} 项。',
+  'diff.more_keys': '另有 {n} 个键',
   'diff.before': '修改前',
   'diff.after': '修改后',
   'diff.removed': '已移除，使用默认值',

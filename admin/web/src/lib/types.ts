@@ -161,6 +161,15 @@ export interface ItemDiff {
   before: Json
   after: Json
   paths: PathChange[]
+  /** Keys that differ and are not listed. */
+  more_paths: number
+}
+export interface RevisionDiff {
+  from: number
+  to: number
+  changes: ItemDiff[]
+  /** Items that differ and are not listed. */
+  more: number
 }
 export interface Change {
   kind: Kind

@@ -8,7 +8,7 @@ import { actor, dateTime, integer } from '../lib/format'
 import { useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
 import { loadStatus, notify, revisionSeen, status } from '../lib/state'
-import type { ItemDiff, Page as PageOf, Revision, RevisionState } from '../lib/types'
+import type { ItemDiff, Page as PageOf, Revision, RevisionDiff, RevisionState } from '../lib/types'
 import {
   Ago,
   Badge,
@@ -139,7 +139,7 @@ function One({ id }: { id: number }) {
     async (stop) => {
       const [revision, diff] = await Promise.all([
         api.get<Revision>(`/revisions/${id}`, {}, stop),
-        api.get<{ from: number; to: number; changes: ItemDiff[] }>(`/revisions/${id}/diff`, { against }, stop),
+        api.get<RevisionDiff>(`/revisions/${id}/diff`, { against }, stop),
       ])
       return { revision, diff }
     },
@@ -184,7 +184,7 @@ function One({ id }: { id: number }) {
         <Against id={id} against={against} />
       </div>
       <Failure error={loaded.error} retry={loaded.reload} />
-      <DiffCards changes={diff.changes} />
+      <DiffCards changes={diff.changes} more={diff.more} />
       {asking && head !== undefined && <Rollback id={id} head={head} onClose={() => setAsking(false)} />}
     </>
   )
@@ -219,7 +219,7 @@ function Against({ id, against }: { id: number; against: string }) {
 
 const ACTION_TONE: Record<ItemDiff['action'], Tone> = { create: 'good', update: 'accent', delete: 'bad' }
 
-export function DiffCards({ changes }: { changes: ItemDiff[] }) {
+function DiffCards({ changes, more }: { changes: ItemDiff[]; more: number }) {
   if (changes.length === 0) {
     return (
       <Empty icon="check" title={t('diff.none')}>
@@ -239,9 +239,14 @@ export function DiffCards({ changes }: { changes: ItemDiff[] }) {
           }
           actions={<Badge tone={ACTION_TONE[change.action]}>{t(`action.${change.action}`)}</Badge>}
         >
-          <DiffList paths={change.paths} />
+          <DiffList paths={change.paths} more={change.more_paths} />
         </Card>
       ))}
+      {more > 0 && (
+        <Callout tone="neutral" title={t('and_more', { n: integer(more, locale.value.tag) })}>
+          {t('diff.more_text', { n: changes.length })}
+        </Callout>
+      )}
     </>
   )
 }
@@ -251,10 +256,7 @@ function Rollback({ id, head, onClose }: { id: number; head: number; onClose: ()
   const [deadline, setDeadline] = useState(0)
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<ApiError | null>(null)
-  const diff = useLoad(
-    (stop) => api.get<{ changes: ItemDiff[] }>(`/revisions/${id}/diff`, { against: head }, stop),
-    [id, head],
-  )
+  const diff = useLoad((stop) => api.get<RevisionDiff>(`/revisions/${id}/diff`, { against: head }, stop), [id, head])
   const act = async () => {
     setBusy(true)
     setError(null)
@@ -273,6 +275,7 @@ function Rollback({ id, head, onClose }: { id: number; head: number; onClose: ()
     }
   }
   const changes = diff.data?.changes
+  const total = (changes?.length ?? 0) + (diff.data?.more ?? 0)
   return (
     <Dialog
       title={t('revisions.go_back_title', { id: String(id) })}
@@ -290,14 +293,14 @@ function Rollback({ id, head, onClose }: { id: number; head: number; onClose: ()
       <Failure error={error} />
       {!changes && !diff.error && <Spinner />}
       {changes && (
-        <Callout tone={changes.length ? 'warn' : 'neutral'} title={t('revisions.will_change', { n: changes.length })}>
+        <Callout tone={changes.length ? 'warn' : 'neutral'} title={t('revisions.will_change', { n: total })}>
           <ul class="plain-list">
             {changes.slice(0, 8).map((change) => (
               <li key={`${change.kind}/${change.name}`}>
                 {t(`kind.${change.kind}`)} <strong>{change.name}</strong>: {t(`action.${change.action}`)}
               </li>
             ))}
-            {changes.length > 8 && <li>{t('and_more', { n: changes.length - 8 })}</li>}
+            {total > 8 && <li>{t('and_more', { n: total - 8 })}</li>}
           </ul>
           <p>{t('revisions.undo')}</p>
         </Callout>

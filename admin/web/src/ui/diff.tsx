@@ -4,8 +4,17 @@ import { t } from '../i18n'
 import { show } from '../lib/diff'
 import type { PathChange } from '../lib/types'
 
-export function DiffList({ paths }: { paths: PathChange[] }) {
+export function DiffList({ paths, more = 0 }: { paths: PathChange[]; more?: number }) {
   if (paths.length === 0) return <p class="muted">{t('diff.none')}</p>
+  return (
+    <>
+      <Changed paths={paths} />
+      {more > 0 && <p class="muted">{t('diff.more_keys', { n: more })}</p>}
+    </>
+  )
+}
+
+function Changed({ paths }: { paths: PathChange[] }) {
   return (
     <dl class="diff">
       {paths.map((change) => (
