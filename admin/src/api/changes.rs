@@ -243,17 +243,23 @@ pub async fn publish(
     cause: Cause,
     confirm_within: Option<Duration>,
 ) -> Result<Revision, PublishError> {
-    if message.len() > MESSAGE_BYTES_MAX {
-        return Err(PublishError::Invalid(vec![Problem {
-            kind: None,
-            name: None,
-            key: "message".to_owned(),
-            value: None,
-            message: format!("is longer than {MESSAGE_BYTES_MAX} bytes"),
-        }]));
-    }
+    check_message(&message)?;
     let proposal = Proposal { changes, message, author: who.actor.clone(), cause, confirm_within };
     app.store.publish(proposal, Timestamp::now()).await
+}
+
+/// Whether a revision can have that message as it is.
+pub fn check_message(message: &str) -> Result<(), PublishError> {
+    if message.len() <= MESSAGE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(PublishError::Invalid(vec![Problem {
+        kind: None,
+        name: None,
+        key: "message".to_owned(),
+        value: None,
+        message: format!("is longer than {MESSAGE_BYTES_MAX} bytes"),
+    }]))
 }
 
 /// How long there is to confirm.

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::apply::{self, Order, Report};
 use super::command;
 use super::file::{self, Format};
-use crate::api::changes::refused;
+use crate::api::changes::{check_message, refused};
 use crate::api::error::{ApiError, Code, ErrorBody, FieldProblem};
 use crate::api::extract::{Body, Params};
 use crate::app::App;
@@ -58,6 +58,7 @@ async fn import(
     Body(asked): Body<Import>,
 ) -> Result<Json<Report>, ApiError> {
     let Import { toml, dry_run, replace, message } = asked;
+    check_message(&message).map_err(|error| refused(error, None))?;
     let read = tokio::task::spawn_blocking(move || file::read(&toml, "import", Format::Toml)).await;
     let outcome = read
         .map_err(|_| ApiError::new(Code::Internal, "the text could not be read: a bug, which was logged"))?
