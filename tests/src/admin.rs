@@ -7,7 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
 use tempfile::TempDir;
 
 use crate::admin_client::AdminClient;
@@ -55,12 +54,7 @@ impl Admin {
     /// Makes the first account by the link that it prints: `alice`, an admin.
     #[track_caller]
     pub fn set_up(&self) -> AdminClient {
-        let link = self.setup_link();
-        let (_, token) = link.split_once("token=").expect("a token in the link");
-        let mut client = self.client();
-        let account = json!({ "token": token, "name": FIRST_NAME, "password": FIRST_PASSWORD });
-        client.enter(&client.post("/setup", &account).expect(201));
-        client
+        self.client().set_up(&self.setup_link())
     }
 
     /// Somebody who has not logged in.
@@ -236,7 +230,7 @@ fn follow(out: impl std::io::Read + Send + 'static, lines: &Arc<Mutex<Vec<String
 }
 
 /// The `coregate-admin` binary: `COREGATE_ADMIN_BIN`, or the one beside the test executables.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(named) = std::env::var_os("COREGATE_ADMIN_BIN") {
         return named.into();
     }

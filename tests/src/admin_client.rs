@@ -44,6 +44,15 @@ impl AdminClient {
         self.token.as_deref()
     }
 
+    /// Makes the first account by the link that an admin prints: `alice`, an admin.
+    #[track_caller]
+    pub fn set_up(mut self, link: &str) -> AdminClient {
+        let (_, token) = link.split_once("token=").expect("a token in the link");
+        let account = json!({ "token": token, "name": FIRST_NAME, "password": FIRST_PASSWORD });
+        self.enter(&self.post("/setup", &account).expect(201));
+        self
+    }
+
     /// Logs in as the first account.
     #[track_caller]
     pub fn log_in(self) -> AdminClient {

@@ -363,8 +363,18 @@ impl Tool {
     pub fn start(arguments: &[&str]) -> Tool {
         let mut command = Command::new(binary());
         command.args(arguments);
+        Tool::run(command)
+    }
+
+    /// Starts any other command, with its output followed.
+    pub fn run(command: Command) -> Tool {
         let (child, log) = spawn(command);
         Tool { child, log }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for its end.

@@ -34,6 +34,30 @@ pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("the process is there").count()
 }
 
+/// Process ids and command lines of the processes that it has started and that still run.
+pub fn children(pid: u32) -> Vec<(u32, String)> {
+    let all = fs::read_dir("/proc").expect("/proc");
+    let ids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let line = |child: u32| {
+        fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default().replace('\0', " ")
+    };
+    ids.filter(|&child| state(child).is_some_and(|(state, parent)| state != "Z" && parent == pid))
+        .map(|child| (child, line(child)))
+        .collect()
+}
+
+/// Whether it runs; one that has ended and whose exit code nobody has asked for does not.
+pub fn runs(pid: u32) -> bool {
+    state(pid).is_some_and(|(state, _)| state != "Z")
+}
+
+/// The state in a letter and the parent, as long as the process is there.
+fn state(pid: u32) -> Option<(String, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
+}
+
 /// Raises this process's limit of open files to `wanted`, or as far as is permitted; the limit then in force, which
 /// processes started later inherit.
 pub fn allow_descriptors(wanted: u64) -> u64 {
