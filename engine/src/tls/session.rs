@@ -17,13 +17,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
+use self::side::{Looked, Side};
 use crate::net::Chunk;
+
+mod side;
 
 /// Clear bytes of one record at most (RFC 8446 5.1).
 pub const RECORD_CLEAR_MAX: usize = 1 << 14;
@@ -31,10 +33,6 @@ pub const RECORD_CLEAR_MAX: usize = 1 << 14;
 const HEADER: usize = 5;
 /// Bytes after the header at most (RFC 5246 6.2.3; TLS 1.3 allows less).
 const BODY_MAX: usize = RECORD_CLEAR_MAX + 2048;
-/// What a record is longer than its clear bytes, at most: header, nonce, type, tag.
-const OVERHEAD_MAX: usize = HEADER + 8 + 1 + 16;
-/// Bytes that a close_notify takes, behind an answer to a key update.
-const CLOSE_MAX: usize = 128;
 /// Bytes of the authentication tag: the same in all suites.
 const TAG: usize = 16;
 /// Bytes that are gathered of a handshake: rustls takes messages of up to 64 KiB, here with the records they come in.
@@ -53,44 +51,6 @@ pub struct Session {
     peer_closed: bool,
     closed: bool,
     failed: Option<Error>,
-}
-
-enum Side {
-    Client(UnbufferedClientConnection),
-    Server(UnbufferedServerConnection),
-}
-
-/// What both sides' unbuffered connections do under the same name.
-trait Connection {
-    type Data;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
-}
-
-impl Connection for UnbufferedClientConnection {
-    type Data = ClientConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
-        self.process_tls_records(input)
-    }
-}
-
-impl Connection for UnbufferedServerConnection {
-    type Data = ServerConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
-        self.process_tls_records(input)
-    }
-}
-
-/// What one look of rustls at the input came to.
-enum Looked {
-    /// It has more to say.
-    Again,
-    /// It waits for input.
-    Waits,
-    /// The peer has ended its side (close_notify).
-    PeerClosed,
 }
 
 impl Session {
@@ -350,10 +310,7 @@ impl Session {
         }
         // rustls wants to see a handshake message that is half there whenever it is asked anything.
         let input = if self.careful { &mut self.gathered[..] } else { &mut [] };
-        match &mut self.side {
-            Side::Client(connection) => write(connection, input, clear, out),
-            Side::Server(connection) => write(connection, input, clear, out),
-        }
+        self.side.write(input, clear, out)
     }
 
     /// Ends our side: appends a close_notify, once. Nothing can be sent after it.
@@ -363,10 +320,7 @@ impl Session {
         }
         self.closed = true;
         let input = if self.careful { &mut self.gathered[..] } else { &mut [] };
-        match &mut self.side {
-            Side::Client(connection) => end(connection, input, out),
-            Side::Server(connection) => end(connection, input, out),
-        }
+        self.side.end(input, out);
     }
 
     /// Whether the handshake is still under way.
@@ -387,118 +341,6 @@ impl Session {
     /// What was negotiated.
     pub fn common(&self) -> &CommonState {
         self.side.common()
-    }
-}
-
-impl Side {
-    fn common(&self) -> &CommonState {
-        match self {
-            Self::Client(connection) => connection,
-            Self::Server(connection) => connection,
-        }
-    }
-
-    /// Lets rustls look at the input. Returns how many bytes at its front it is done with.
-    fn look(
-        &mut self,
-        input: &mut [u8],
-        out: &mut Vec<u8>,
-        clear: impl FnMut(&[u8]),
-    ) -> (usize, Result<Looked, Error>) {
-        match self {
-            Self::Client(connection) => took(connection.process(input), out, clear),
-            Self::Server(connection) => took(connection.process(input), out, clear),
-        }
-    }
-}
-
-fn took<D>(
-    status: UnbufferedStatus<'_, '_, D>,
-    out: &mut Vec<u8>,
-    mut clear: impl FnMut(&[u8]),
-) -> (usize, Result<Looked, Error>) {
-    let UnbufferedStatus { discard, state, .. } = status;
-    let mut more = 0;
-    let looked = match state {
-        Err(error) => Err(error),
-        Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
-            match traffic.next_record() {
-                Some(Ok(record)) => {
-                    more += record.discard;
-                    clear(record.payload);
-                }
-                Some(Err(error)) => break Err(error),
-                None => break Ok(Looked::Again),
-            }
-        },
-        Ok(ConnectionState::EncodeTlsData(mut data)) => {
-            let at = out.len();
-            let mut result = data.encode(&mut []);
-            if let Err(EncodeError::InsufficientSize(size)) = &result {
-                out.resize(at + size.required_size, 0);
-                result = data.encode(&mut out[at..]);
-            }
-            out.truncate(at + result.as_ref().copied().unwrap_or(0));
-            result.map(|_| Looked::Again).map_err(|error| Error::General(error.to_string()))
-        }
-        Ok(ConnectionState::TransmitTlsData(data)) => {
-            // `out` keeps the order; when it is sent is its owner's matter.
-            data.done();
-            Ok(Looked::Again)
-        }
-        Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Ok(Looked::PeerClosed),
-        Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => Ok(Looked::Waits),
-        // Early data is never offered or accepted.
-        Ok(_) => Err(Error::General("early data".into())),
-    };
-    (discard + more, looked)
-}
-
-/// Enciphers all of `clear`, behind what rustls itself has to say first.
-fn write(
-    connection: &mut impl Connection,
-    input: &mut [u8],
-    clear: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), Error> {
-    loop {
-        match connection.process(input) {
-            UnbufferedStatus { state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } => {
-                let at = out.len();
-                out.resize(at + clear.len() + (clear.len() / RECORD_CLEAR_MAX + 1) * OVERHEAD_MAX, 0);
-                let mut result = traffic.encrypt(clear, &mut out[at..]);
-                if let Err(EncryptError::InsufficientSize(size)) = &result {
-                    // An answer to a key update goes first.
-                    out.resize(at + size.required_size, 0);
-                    result = traffic.encrypt(clear, &mut out[at..]);
-                }
-                out.truncate(at + result.as_ref().copied().unwrap_or(0));
-                return result.map(drop).map_err(|error| Error::General(error.to_string()));
-            }
-            status => match took(status, out, |_| {}) {
-                (_, Ok(Looked::Again | Looked::PeerClosed)) => {}
-                (_, Ok(Looked::Waits)) => return Err(Error::HandshakeNotComplete),
-                (_, Err(error)) => return Err(error),
-            },
-        }
-    }
-}
-
-/// Appends a close_notify.
-fn end(connection: &mut impl Connection, input: &mut [u8], out: &mut Vec<u8>) {
-    loop {
-        match connection.process(input) {
-            UnbufferedStatus { state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } => {
-                let at = out.len();
-                out.resize(at + CLOSE_MAX, 0);
-                let written = traffic.queue_close_notify(&mut out[at..]).unwrap_or(0);
-                return out.truncate(at + written);
-            }
-            status => match took(status, out, |_| {}) {
-                (_, Ok(Looked::Again | Looked::PeerClosed)) => {}
-                _ => return,
-            },
-        }
     }
 }
 
