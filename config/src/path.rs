@@ -26,6 +26,11 @@ impl<'a> At<'a> {
         At { parent: None, step: Step::Root }
     }
 
+    /// Whether this is the whole document.
+    pub fn is_root(&self) -> bool {
+        self.step == Step::Root
+    }
+
     /// The value of a key of this table.
     pub fn key<'b>(&'b self, key: &'b str) -> At<'b> {
         At { parent: Some(self), step: Step::Key(key) }

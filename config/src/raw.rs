@@ -46,6 +46,9 @@ table! {
     }
 }
 
+/// Keys of a [`Gateway`] that belong to one process, which an admin keeps nothing of; the others are [`Dynamic`]'s.
+pub const OWN_KEYS: [&str; 3] = ["server", "stats", "control"];
+
 table! {
     /// What an admin process sends: the part of a [`Gateway`] that is applied live.
     Dynamic {

@@ -8,6 +8,7 @@
 
 use crate::limits::LIST_LENGTH_MAX;
 use crate::path::At;
+use crate::raw::OWN_KEYS;
 use crate::report::Problems;
 use crate::tree::{Entry, Node, Value};
 
@@ -260,6 +261,10 @@ pub fn entries<'n, 'a>(
 /// Complains about a key that the table does not have.
 pub fn unknown_key(entry: &Entry, known: &[&str], at: &At, problems: &mut Problems) {
     let message = match nearest(&entry.key, known.iter().copied()) {
+        // The whole that does not know them is an admin's.
+        _ if at.is_root() && OWN_KEYS.contains(&&*entry.key) => {
+            "belongs to one engine: write it in that engine's own file, not here".to_owned()
+        }
         Some(near) => format!("unknown key; did you mean `{near}`?"),
         None => format!("unknown key; here are known: {}", known.join(", ")),
     };

@@ -24,12 +24,22 @@ fn told(result: Result<Gateway, coregate_config::Report>, expected: &str) {
 fn the_lists_alone_are_taken() {
     let gateway = parse_dynamic_json(r#"{"services": [{"name": "a"}], "tenants": []}"#, "draft").unwrap();
     assert_eq!(&*gateway.services[0].name, "a");
-    let known = "here are known: listeners, certificates, services, tenants";
-    for (key, hint) in [("server", "did you mean `services`?"), ("stats", known), ("control", known)] {
+}
+
+#[test]
+fn what_belongs_to_one_engine_is_sent_to_its_own_file() {
+    for key in ["server", "stats", "control"] {
         let text = format!("{{\"{key}\": {{}}}}");
-        told(parse_dynamic_json(&text, "draft"), &format!("draft:1:2: {key}: unknown key; {hint}"));
-        told(merge(&own(""), &text, "revision 7"), "revision 7:1:2: ");
+        let hint = format!("1:2: {key}: belongs to one engine: write it in that engine's own file, not here");
+        told(parse_dynamic_json(&text, "draft"), &format!("draft:{hint}"));
+        told(merge(&own(""), &text, "revision 7"), &format!("revision 7:{hint}"));
+        // Only where an engine's file has it.
+        let deeper = format!("{{\"services\": [{{\"name\": \"a\", \"{key}\": 1}}]}}");
+        told(parse_dynamic_json(&deeper, "draft"), &format!("services[0].{key}: unknown key; "));
     }
+    told(parse_dynamic_json("{\"sevices\": []}", "draft"), "sevices: unknown key; did you mean `services`?");
+    let known = "here are known: listeners, certificates, services, tenants";
+    told(parse_dynamic_json("{\"xyzzy\": 1}", "draft"), &format!("xyzzy: unknown key; {known}"));
 }
 
 #[test]

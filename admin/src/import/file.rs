@@ -50,7 +50,7 @@ pub fn read(text: &str, name: &str, format: Format) -> Result<Outcome, Report> {
     let mut outcome = Outcome::default();
     let empty = Map::new();
     let document = document.as_object().unwrap_or(&empty);
-    for section in ["server", "stats", "control"] {
+    for section in coregate_config::raw::OWN_KEYS {
         if document.contains_key(section) {
             outcome.warn(
                 format!("[{section}]"),

@@ -24,6 +24,7 @@ pub mod follow;
 pub mod report;
 pub mod schedule;
 
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -155,6 +156,16 @@ impl Refused {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{} = {value}: {}", self.key, self.message),
+            None if self.key.is_empty() => f.write_str(&self.message),
+            None => write!(f, "{}: {}", self.key, self.message),
+        }
+    }
+}
+
 /// A configuration of the admin that was handed to the shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
@@ -229,7 +240,7 @@ impl Remote {
         }
         let why = match (&self.refused, &self.contact) {
             (Some(refused), _) => {
-                let first = refused.problems.first().map_or("", |problem| &*problem.message);
+                let first = refused.problems.first().map_or_else(String::new, Problem::to_string);
                 format!("has sent revision {}, which was refused: {first}", refused.revision)
             }
             (None, Contact::Unknown | Contact::Up) => "has sent none yet".to_owned(),

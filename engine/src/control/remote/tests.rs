@@ -53,7 +53,10 @@ async fn without_a_configuration_it_is_not_ready_and_says_why() {
     }
     assert!(!send(&mut rig, snapshot(3, "{\"servces\": []}")).await);
     let told = rig.engine.not_ready().unwrap();
-    assert!(told.contains("revision 3, which was refused: unknown key; did you mean `services`?"), "{told}");
+    assert!(
+        told.contains("revision 3, which was refused: servces: unknown key; did you mean `services`?"),
+        "{told}"
+    );
     assert!(send(&mut rig, snapshot(4, "{\"services\": [{\"name\": \"a\"}]}")).await);
     assert!(rig.engine.not_ready().is_none(), "as before a reload, the shards need not have it yet");
     assert_eq!(collector().collect(&rig.engine).revision_applied, 0);
