@@ -43,6 +43,7 @@ async fn forget(
         Some(true) => {
             let object = format!("instance:{instance}");
             app.store.audit(&who.actor, "instance_forgotten", &object, &json!({}), Timestamp::now()).await?;
+            app.store.forget_told(&instance).await?;
             app.live.forget(&instance);
             Ok(StatusCode::NO_CONTENT)
         }

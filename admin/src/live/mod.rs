@@ -12,14 +12,17 @@
 //! | `days.rs` | hours of today and yesterday |
 //! | `figures.rs` | sums over all instances, as the API shows them, sans-io |
 //! | `redis.rs` | flow figures out of Redis |
+//! | `shared.rs` | what other admins on the same database hear |
 //!
-//! All of it is in memory: after a restart the engines are asked for everything that they know of today. Engines report to
-//! one admin, so of several admins each shows the instances that report to it; flow out of Redis is of all.
+//! All of it is in memory: after a restart the engines are asked for everything that they know of today. An engine reports
+//! to one admin; of several on one MySQL each shows the instances of all, but what single services and tenants had today
+//! without those of the others (with Redis, of all).
 
 pub mod days;
 pub mod figures;
 mod redis;
 mod series;
+mod shared;
 pub mod table;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -147,6 +150,7 @@ impl Live {
             figures: watch::Sender::new(Arc::from("")),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }));
+        tokio::spawn(shared::run(live.clone(), store.clone(), stopping.clone()));
         tokio::spawn(live.clone().run(states, stopping));
         Ok(live)
     }

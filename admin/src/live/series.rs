@@ -3,6 +3,8 @@
 //! Input: [`report::Series`], totals of one start of the engine (boot). Output: requests by hour. When an engine begins
 //! anew its counts begin at 0, so what its earlier boots counted is settled first and added from then on.
 
+use std::collections::BTreeMap;
+
 use coregate::control::remote::report;
 
 /// Hours that are kept: two days, whatever clocks do in them, and the hour that a report is late.
@@ -57,6 +59,17 @@ impl Series {
     /// Requests by hour; an hour may come twice.
     pub fn hours(&self) -> impl Iterator<Item = (i64, u64)> + '_ {
         self.hours.iter().chain(&self.settled).copied()
+    }
+
+    /// The same as a report, of all boots.
+    pub fn told(&self) -> report::Series {
+        let mut hours = BTreeMap::new();
+        self.hours().for_each(|(hour, count)| *hours.entry(hour).or_insert(0) += count);
+        report::Series {
+            requests_per_second: self.requests_per_second,
+            requests: hours.values().sum(),
+            hours: hours.into_iter().collect(),
+        }
     }
 
     /// Whether nothing is known of it.

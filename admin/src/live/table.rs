@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use coregate::control::remote::report::{Latency, Nodes, Report, Want};
+use coregate::control::remote::report::{self, Flow, Latency, Nodes, Report, Want};
 use coregate_config::limits::{SERVICES_MAX, TENANTS_MAX};
 use jiff::Timestamp;
 
@@ -22,6 +22,12 @@ pub const GONE_AFTER: Duration = Duration::from_secs(5);
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(48 * 3600);
 /// How long an instance may take to apply a revision before it lags.
 pub const LAG_AFTER: Duration = Duration::from_secs(2);
+/// An instance that has not reported here for so long may have gone over to another admin; it reports each second.
+const MOVED_AFTER: Duration = Duration::from_secs(3);
+/// What other admins tell may be so old.
+const TOLD_LATE: Duration = Duration::from_secs(5);
+/// Services and tenants whose rates other admins are told.
+const TOLD_MAX: usize = 200;
 /// Between two samples of an instance's totals.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
 /// Samples that are kept: rates are of the last 10 to 15 seconds.
@@ -50,6 +56,8 @@ pub struct Instance {
     pub services: HashMap<String, Series>,
     /// By `app_id`.
     pub tenants: HashMap<String, Series>,
+    /// It reports to another admin, who told of it.
+    pub(super) elsewhere: bool,
     /// Totals of this boot at some moments, the oldest first; the last is that of the last report.
     samples: VecDeque<Sample>,
 }
@@ -101,13 +109,11 @@ pub struct Head {
 impl Table {
     /// Takes a report. `None`: there are too many instances, or its name makes no sense.
     pub fn take(&mut self, mut report: Report, now: Instant, at: Timestamp) -> Option<Want> {
-        let name = report.instance.clone();
-        if name.is_empty() || name.len() > INSTANCE_BYTES_MAX {
-            return None;
+        // What another admin has told of it is less than what it says itself, which is to be all.
+        if self.instances.get(&report.instance).is_some_and(|it| it.elsewhere) {
+            self.instances.remove(&report.instance);
         }
-        if !self.instances.contains_key(&name) && !self.has_room(now) {
-            return None;
-        }
+        let name = self.admitted(&report, now)?;
         let flow = std::mem::take(&mut report.flow);
         let full = report.full;
         let known = self.instances.get_mut(&name);
@@ -126,21 +132,40 @@ impl Table {
         let wants_all = (is_new || is_another_boot) && !full;
         instance.report = report;
         (instance.seen, instance.seen_at) = (now, at);
-        let seconds = at.as_second();
-        instance.site.update(&flow.site, seconds);
-        update(&mut instance.services, &flow.services, SERVICES_MAX, seconds);
-        update(&mut instance.tenants, &flow.tenants, TENANTS_MAX, seconds);
-        instance.sample(
-            Totals {
-                requests: flow.site.requests,
-                answers: flow.answers,
-                causes: flow.causes,
-                limited: flow.limited,
-                latency: flow.latency.unwrap_or_default(),
-            },
-            now,
-        );
+        instance.count(flow, now, at);
         Some(if wants_all { Want::Full } else { Want::Changes })
+    }
+
+    /// Takes what another admin has told of an instance that reports to it; `seen` is when it last did.
+    pub fn take_told(&mut self, mut report: Report, seen: Instant, seen_at: Timestamp, now: Instant) {
+        let known = self.instances.get(&report.instance);
+        if known.is_some_and(|it| !it.elsewhere && now.saturating_duration_since(it.seen) <= MOVED_AFTER) {
+            return;
+        }
+        let Some(name) = self.admitted(&report, now) else { return };
+        let flow = std::mem::take(&mut report.flow);
+        let before = self.instances.remove(&name);
+        let goes_on = before.filter(|it| it.elsewhere && it.report.boot == report.boot);
+        let mut instance = Instance::new(report, seen, seen_at);
+        instance.elsewhere = true;
+        instance.samples = goes_on.map(|it| it.samples).unwrap_or_default();
+        instance.count(flow, now, seen_at);
+        self.instances.insert(name, instance);
+    }
+
+    /// What other admins are to be told: the instances that report here, each with its last report.
+    pub fn to_tell(&self, now: Instant) -> impl Iterator<Item = (&Instance, Report)> {
+        let is_here =
+            move |it: &Instance| !it.elsewhere && now.saturating_duration_since(it.seen) <= MOVED_AFTER;
+        let here = self.instances.iter().filter(move |(_, instance)| is_here(instance));
+        here.map(|(_, instance)| (instance, instance.told()))
+    }
+
+    /// The name of the instance that a report is of, if there may be one of that name.
+    fn admitted(&mut self, report: &Report, now: Instant) -> Option<String> {
+        let name = &report.instance;
+        let is_name = !name.is_empty() && name.len() <= INSTANCE_BYTES_MAX;
+        (is_name && (self.instances.contains_key(name) || self.has_room(now))).then(|| name.clone())
     }
 
     fn has_room(&mut self, now: Instant) -> bool {
@@ -204,8 +229,49 @@ impl Instance {
             site: Series::default(),
             services: HashMap::new(),
             tenants: HashMap::new(),
+            elsewhere: false,
             samples: VecDeque::with_capacity(SAMPLES + 1),
         }
+    }
+
+    /// Takes what it has counted.
+    fn count(&mut self, flow: Flow, now: Instant, at: Timestamp) {
+        let seconds = at.as_second();
+        self.site.update(&flow.site, seconds);
+        update(&mut self.services, &flow.services, SERVICES_MAX, seconds);
+        update(&mut self.tenants, &flow.tenants, TENANTS_MAX, seconds);
+        let Flow { site, answers, causes, limited, latency, .. } = flow;
+        let latency = latency.unwrap_or_default();
+        self.sample(Totals { requests: site.requests, answers, causes, limited, latency }, now);
+    }
+
+    /// What other admins are told of it: its last report, with the busiest services and tenants alone and without their
+    /// hours, so that it stays small.
+    fn told(&self) -> Report {
+        let busiest = |all: &HashMap<String, Series>| {
+            let mut rates: Vec<(&String, f64)> =
+                all.iter().map(|(name, it)| (name, it.requests_per_second)).filter(|it| it.1 > 0.0).collect();
+            rates.sort_unstable_by(|(_, one), (_, other)| other.total_cmp(one));
+            rates.truncate(TOLD_MAX);
+            let rate = |(name, requests_per_second): (&String, f64)| {
+                (name.clone(), report::Series { requests_per_second, ..report::Series::default() })
+            };
+            rates.into_iter().map(rate).collect()
+        };
+        let totals = self.samples.back().map(|sample| sample.totals.clone()).unwrap_or_default();
+        let Totals { requests, answers, causes, limited, latency } = totals;
+        let flow = Flow {
+            timezone: String::new(),
+            // The requests of this boot, as samples are of one boot.
+            site: report::Series { requests, ..self.site.told() },
+            answers,
+            causes,
+            limited,
+            latency: Some(latency),
+            services: busiest(&self.services),
+            tenants: busiest(&self.tenants),
+        };
+        Report { flow, full: true, ..self.report.clone() }
     }
 
     fn all(&mut self) -> impl Iterator<Item = &mut Series> {
@@ -244,13 +310,18 @@ impl Instance {
 
     /// It does not report any more.
     pub fn is_gone(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.seen) > GONE_AFTER
+        now.saturating_duration_since(self.seen) > GONE_AFTER + self.delay()
+    }
+
+    /// How late this admin may hear of it.
+    fn delay(&self) -> Duration {
+        if self.elsewhere { TOLD_LATE } else { Duration::ZERO }
     }
 
     /// How it is.
     pub fn state(&self, head: Head, now: Instant) -> InstanceState {
         let lags = self.report.revision_applied != head.revision
-            && now.saturating_duration_since(head.since) > LAG_AFTER;
+            && now.saturating_duration_since(head.since) > LAG_AFTER + self.delay();
         match () {
             () if self.is_gone(now) => InstanceState::Gone,
             () if self.report.refused.is_some() => InstanceState::Refused,
@@ -379,5 +450,45 @@ pub(super) mod tests {
         let (_, instance) = table.iter().next().unwrap();
         let (old, new) = instance.window().unwrap();
         assert_eq!((old.requests, new.requests), (1, 1), "another boot counts anew");
+    }
+
+    /// What an admin that this instance reports to tells others, after so many seconds.
+    fn told(instance: &str, boot: &str, requests: u64, now: Instant) -> Report {
+        let mut there = Table::default();
+        there.take(report(instance, boot, true, &[("s", requests), ("t", 1)]), now, at());
+        let told: Vec<Report> = there.to_tell(now).map(|(_, report)| report).collect();
+        told.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn an_instance_that_reports_to_another_admin_is_shown_by_what_that_one_tells() {
+        let (mut table, now) = (Table::default(), now());
+        let later = |seconds| now + Duration::from_secs(seconds);
+        table.take_told(told("a", "1", 4, now), now, at(), now);
+        table.take_told(told("a", "1", 6, now), later(2), at(), later(2));
+        let (_, instance) = table.iter().next().unwrap();
+        assert_eq!(requests(&instance.site), 7, "it counts once");
+        assert_eq!(instance.services["s"].requests_per_second, 1.0);
+        let (before, after) = instance.window().unwrap();
+        assert_eq!((before.requests, after.requests), (5, 7));
+        assert_eq!(table.is_gone("a", later(11)), Some(false), "it may be told late");
+        assert_eq!(table.is_gone("a", later(13)), Some(true));
+        assert_eq!(table.to_tell(later(2)).count(), 0, "it is not for this admin to tell");
+    }
+
+    #[test]
+    fn an_instance_goes_over_from_one_admin_to_another_and_back() {
+        let (mut table, now) = (Table::default(), now());
+        let later = |seconds| now + Duration::from_secs(seconds);
+        table.take(report("a", "1", true, &[("s", 9)]), now, at());
+        table.take_told(told("a", "1", 4, now), later(3), at(), later(3));
+        let sum = |table: &Table| requests(&table.iter().next().unwrap().1.site);
+        assert_eq!(sum(&table), 9, "it has just reported here");
+        table.take_told(told("a", "1", 20, now), later(4), at(), later(4));
+        assert_eq!(sum(&table), 21);
+        let back = report("a", "1", false, &[("s", 21)]);
+        assert_eq!(table.take(back, later(5), at()), Some(Want::Full), "what others told is not all");
+        assert_eq!(sum(&table), 21);
+        assert_eq!(table.to_tell(later(5)).count(), 1);
     }
 }

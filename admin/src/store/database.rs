@@ -151,6 +151,15 @@ impl Transaction {
 
     /// Inserts many rows with few statements; `into` is `"table (column, ..)"`.
     pub async fn insert(&mut self, into: &str, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
+        self.write("INSERT", into, rows).await
+    }
+
+    /// The same, in place of rows that have their keys.
+    pub async fn replace(&mut self, into: &str, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
+        self.write("REPLACE", into, rows).await
+    }
+
+    async fn write(&mut self, verb: &str, into: &str, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
         let mut rows = rows.into_iter().peekable();
         while let Some(first) = rows.next() {
             let group = format!("({})", vec!["?"; first.len()].join(", "));
@@ -162,7 +171,7 @@ impl Transaction {
                 count += 1;
                 values.extend(row);
             }
-            let sql = format!("INSERT INTO {into} VALUES {}", vec![group.as_str(); count].join(", "));
+            let sql = format!("{verb} INTO {into} VALUES {}", vec![group.as_str(); count].join(", "));
             self.execute(&sql, values).await?;
         }
         Ok(())

@@ -122,6 +122,14 @@ pub const ALL: &[Migration] = &[
             "CREATE INDEX audit_by_time ON audit (at)",
         ],
     },
+    Migration {
+        about: "what each of several admins hears from engines",
+        statements: &["CREATE TABLE IF NOT EXISTS instances (
+                name VARCHAR(255) NOT NULL PRIMARY KEY,
+                admin VARCHAR(64) NOT NULL,
+                seen_at BIGINT NOT NULL,
+                report {long} NOT NULL){table}"],
+    },
 ];
 
 /// Brings the database up to the newest schema.

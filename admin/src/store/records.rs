@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod drafts;
+pub mod instances;
 pub mod sessions;
 pub mod tokens;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coregate_admin::model::{Cause, Kind};
-use coregate_admin::store::{PublishError, RecordError, Store};
+use coregate_admin::store::{PublishError, RecordError, Store, Told};
 use serde_json::json;
 
 use super::{Place, at, change, elements, knows, on_both, proposal, publish, service};
@@ -17,6 +17,7 @@ on_both!(
     a_new_database_may_be_opened_by_several_at_once,
     there_is_one_first_account,
     two_administrators_cannot_take_each_others_role,
+    what_one_hears_of_instances_the_others_read,
 );
 
 async fn an_admin_sees_what_another_publishes(place: &Place) {
@@ -171,4 +172,27 @@ async fn two_administrators_cannot_take_each_others_role(place: &Place) {
     );
     assert_eq!(usize::from(a.is_ok()) + usize::from(b.is_ok()), 1);
     assert_eq!(a.err().or(b.err()), Some(RecordError::LastAdmin));
+}
+
+async fn what_one_hears_of_instances_the_others_read(place: &Place) {
+    const KEPT: Duration = Duration::from_secs(60);
+    let (one, other) = (place.store().await, place.store().await);
+    let told = |name: &str, second, report: &str| Told {
+        name: name.into(),
+        seen_at: at(second),
+        report: report.into(),
+    };
+    let many: Vec<Told> = (0..500).map(|n| told(&format!("edge-{n:03}"), 1, "{}")).collect();
+    one.tell_of_instances("one", many.clone(), at(1), KEPT).await.unwrap();
+    assert_eq!(other.told_of_instances("other").await.unwrap(), many);
+    assert!(one.told_of_instances("one").await.unwrap().is_empty(), "it knows itself what it told");
+    // One of them goes over to the other admin.
+    other.tell_of_instances("other", vec![told("edge-007", 2, "[2]")], at(2), KEPT).await.unwrap();
+    assert_eq!(one.told_of_instances("one").await.unwrap(), [told("edge-007", 2, "[2]")]);
+    assert_eq!(other.told_of_instances("other").await.unwrap().len(), 499);
+    other.forget_told("edge-000").await.unwrap();
+    assert_eq!(other.told_of_instances("other").await.unwrap().len(), 498);
+    // Those that were not heard of for so long are forgotten by whoever writes.
+    other.tell_of_instances("other", vec![], at(62), KEPT).await.unwrap();
+    assert_eq!(one.told_of_instances("nobody").await.unwrap(), [told("edge-007", 2, "[2]")]);
 }
