@@ -1,16 +1,17 @@
-//! An admin process under test: SQLite in a folder of its own, a free port, ended when the test ends.
+//! An admin process under test: SQLite in a folder of its own or a MariaDB of its own, a free port, ended when the test ends.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::admin_client::AdminClient;
 use crate::client::Client;
+use crate::mariadb::MariaDb;
 use crate::ports::Port;
 use crate::wait::{PATIENCE, eventually};
 
@@ -18,6 +19,21 @@ use crate::wait::{PATIENCE, eventually};
 pub const FIRST_NAME: &str = "alice";
 /// The first account's password.
 pub const FIRST_PASSWORD: &str = "correct horse battery";
+
+/// Makes two tests of each scenario, an `fn(Builder)`: on SQLite and on a real MariaDB.
+#[macro_export]
+macro_rules! on_both {
+    ($($scenario:ident),* $(,)?) => {
+        mod on_sqlite {
+            $( #[test]
+            fn $scenario() { super::$scenario($crate::Admin::builder()); } )*
+        }
+        mod on_mariadb {
+            $( #[test]
+            fn $scenario() { super::$scenario($crate::Admin::builder().on_mariadb()); } )*
+        }
+    };
+}
 
 /// A running admin.
 #[derive(Debug)]
@@ -136,14 +152,31 @@ impl Admin {
     /// A new token of that role, by the command line.
     #[track_caller]
     pub fn token(&self, role: &str, name: &str) -> String {
-        let mut command = Command::new(binary());
-        let database = self.builder.database.clone().unwrap_or_else(|| database(&self.folder));
-        command
-            .args(["token", "--role", role, "--name", name, "--database", &database])
-            .envs(self.builder.environment.iter().cloned());
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        assert!(output.status.success(), "{command:?}: {output:?}");
+        let output = self.run(&["token", "--role", role, "--name", name]);
+        assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Runs a command on its database.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command
+            .args(arguments)
+            .args(["--database", &self.builder.url(&self.folder)])
+            .envs(self.builder.environment.iter().cloned());
+        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// Its server, if it has one.
+    #[track_caller]
+    pub fn server(&self) -> MutexGuard<'_, MariaDb> {
+        self.builder.server.as_ref().expect("it is on MariaDB").lock().expect("nobody panicked")
+    }
+
+    /// What it is started with from the next start on.
+    pub fn change(&mut self, change: impl FnOnce(Builder) -> Builder) {
+        self.builder = change(std::mem::take(&mut self.builder));
     }
 }
 
@@ -153,6 +186,7 @@ pub struct Builder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     database: Option<String>,
+    server: Option<Arc<Mutex<MariaDb>>>,
 }
 
 impl Builder {
@@ -174,6 +208,21 @@ impl Builder {
         self
     }
 
+    /// On a MariaDB that goes away with it.
+    #[track_caller]
+    pub fn on_mariadb(mut self) -> Builder {
+        self.server = Some(Arc::new(Mutex::new(MariaDb::start())));
+        self.variable("COREGATE_ADMIN_KEY", &"5a".repeat(32))
+    }
+
+    fn url(&self, folder: &TempDir) -> String {
+        match (&self.database, &self.server) {
+            (Some(url), _) => url.clone(),
+            (None, Some(server)) => server.lock().expect("nobody panicked").url(),
+            (None, None) => format!("sqlite:{}", folder.path().join("admin.db").display()),
+        }
+    }
+
     /// Starts it.
     #[track_caller]
     pub fn start(self) -> Admin {
@@ -193,7 +242,7 @@ impl Builder {
         let mut command = Command::new(binary());
         let scheme = if self.arguments.iter().any(|it| it == "--tls-key") { "https" } else { "http" };
         command
-            .args(["--database", &self.database.clone().unwrap_or_else(|| database(folder))])
+            .args(["--database", &self.url(folder)])
             .args(["--listen", &port.address().to_string()])
             .args(["--public-url", &format!("{scheme}://{}", port.address())])
             .args(&self.arguments)
@@ -214,10 +263,6 @@ impl Drop for Admin {
             eprintln!("the admin's output:\n{}", self.output());
         }
     }
-}
-
-fn database(folder: &TempDir) -> String {
-    format!("sqlite:{}", folder.path().join("admin.db").display())
 }
 
 fn follow(out: impl std::io::Read + Send + 'static, lines: &Arc<Mutex<Vec<String>>>) {

@@ -1,12 +1,13 @@
 //! Every change and every login is written down: who, when, from where; also those that failed.
 
-use coregate_tests::Admin;
-use coregate_tests::admin::FIRST_NAME;
+use coregate_tests::admin::{Builder, FIRST_NAME};
+use coregate_tests::{Admin, on_both};
 use serde_json::json;
 
-#[test]
-fn changes_and_logins_are_written_down() {
-    let admin = Admin::start();
+on_both!(changes_and_logins_are_written_down, entries_are_found_by_actor_action_and_words);
+
+fn changes_and_logins_are_written_down(on: Builder) {
+    let admin = on.start();
     let alice = admin.set_up();
     admin.client().from("127.0.0.2").try_log_in(FIRST_NAME, "my other password").expect(401);
     admin.client().from("127.0.0.2").try_log_in("my password, typed into the wrong field", "x").expect(401);
@@ -38,9 +39,8 @@ fn changes_and_logins_are_written_down() {
     );
 }
 
-#[test]
-fn entries_are_found_by_actor_action_and_words() {
-    let admin = Admin::start();
+fn entries_are_found_by_actor_action_and_words(on: Builder) {
+    let admin = on.start();
     let alice = admin.set_up();
     alice.post("/services", &json!({ "body": { "name": "a" }, "message": "100% sure" })).expect(201);
     alice.post("/services", &json!({ "body": { "name": "b" } })).expect(201);

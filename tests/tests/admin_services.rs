@@ -1,7 +1,15 @@
 //! Services, listeners: made, changed, deleted, with errors beside the fields, and nobody's work overwritten.
 
-use coregate_tests::Admin;
+use coregate_tests::admin::Builder;
+use coregate_tests::{Admin, on_both};
 use serde_json::{Value, json};
+
+on_both!(
+    a_service_is_made_found_changed_renamed_and_deleted,
+    a_stale_edit_is_refused_with_both_versions,
+    what_others_refer_to_is_not_deleted,
+    a_draft_collects_changes_and_becomes_one_revision,
+);
 
 fn service(name: &str) -> Value {
     json!({
@@ -12,9 +20,8 @@ fn service(name: &str) -> Value {
     })
 }
 
-#[test]
-fn a_service_is_made_found_changed_renamed_and_deleted() {
-    let admin = Admin::start();
+fn a_service_is_made_found_changed_renamed_and_deleted(on: Builder) {
+    let admin = on.start();
     let alice = admin.set_up();
     let made =
         alice.post("/services", &json!({ "body": service("cart"), "message": "first" })).expect(201).json();
@@ -67,9 +74,8 @@ fn every_error_stands_beside_its_field() {
     assert_eq!(problems.expect(200).json()["problems"].as_array().map(Vec::len), Some(3));
 }
 
-#[test]
-fn a_stale_edit_is_refused_with_both_versions() {
-    let admin = Admin::start();
+fn a_stale_edit_is_refused_with_both_versions(on: Builder) {
+    let admin = on.start();
     let alice = admin.set_up();
     alice.post("/services", &json!({ "body": service("cart") })).expect(201);
     let (mut mine, mut theirs) = (service("cart"), service("cart"));
@@ -86,9 +92,8 @@ fn a_stale_edit_is_refused_with_both_versions() {
     alice.send(&on_top).expect(200);
 }
 
-#[test]
-fn what_others_refer_to_is_not_deleted() {
-    let admin = Admin::start();
+fn what_others_refer_to_is_not_deleted(on: Builder) {
+    let admin = on.start();
     let alice = admin.set_up();
     alice.post("/services", &json!({ "body": service("cart") })).expect(201);
     let listener =
@@ -112,9 +117,8 @@ fn a_node_is_switched_off_and_on_whatever_the_version_is() {
     alice.patch("/services/cart/nodes/127.0.0.1:1", &json!({ "enabled": false })).refused(404, "not_found");
 }
 
-#[test]
-fn a_draft_collects_changes_and_becomes_one_revision() {
-    let admin = Admin::start();
+fn a_draft_collects_changes_and_becomes_one_revision(on: Builder) {
+    let admin = on.start();
     let alice = admin.set_up();
     for name in ["cart", "search"] {
         let saved =

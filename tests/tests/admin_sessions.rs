@@ -1,10 +1,12 @@
 //! Sessions survive a restart and can be revoked, whether they are kept in the database or in Redis.
 
-use coregate_tests::{Admin, Redis};
+use coregate_tests::admin::Builder;
+use coregate_tests::{Admin, Redis, on_both};
 
-#[test]
-fn in_the_database() {
-    come_back_and_can_be_revoked(Admin::start());
+on_both!(in_the_database);
+
+fn in_the_database(on: Builder) {
+    come_back_and_can_be_revoked(on.start());
 }
 
 #[test]
