@@ -1,6 +1,8 @@
 //! A token is shown once, kept as a hash, and is of no use once it is deleted or over.
 
-use coregate_tests::Admin;
+use std::time::Duration;
+
+use coregate_tests::{Admin, Broken, Client, PATIENCE, Told, get};
 use serde_json::json;
 
 #[test]
@@ -48,4 +50,23 @@ fn a_token_that_would_be_over_already_is_refused_and_nonsense_lets_nobody_in() {
     for token in ["", "x", "cga_", "cga_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"] {
         admin.client().with_token(token).get("/services").refused(401, "unauthenticated");
     }
+}
+
+#[test]
+fn an_engine_whose_token_is_deleted_while_it_waits_is_given_nothing_more() {
+    let admin = Admin::start();
+    let alice = admin.set_up();
+    let made = alice.post("/tokens", &json!({ "name": "edge-1", "role": "engine" })).expect(201).json();
+    let asked = get("/engine/v1/snapshot")
+        .field("Host", &admin.address().to_string())
+        .field("Authorization", &format!("Bearer {}", made["token"].as_str().expect("a token")));
+    let known = Client::connect(admin.address()).ask(&asked);
+    let etag = known.field("etag").expect("an etag").to_owned();
+    let mut waiting = Client::connect(admin.address()).patience(Duration::from_millis(300));
+    waiting.send(asked.field("If-None-Match", &etag).field("Prefer", "wait=60").bytes());
+    assert!(matches!(waiting.try_read(), Err(Broken::TimedOut(_))), "it waits");
+    alice.delete(&format!("/tokens/{}", made["id"])).expect(204);
+    alice.post("/services", &json!({ "body": { "name": "a" } })).expect(201);
+    let answer = waiting.patience(PATIENCE).read();
+    Told { answer }.refused(401, "unauthenticated");
 }

@@ -39,6 +39,16 @@ fn no_page_breaks_the_policy_hinders_a_reader_or_scrolls_sideways() {
     drop(engine);
 }
 
+#[test]
+fn it_says_that_the_database_is_away() {
+    let Some(mut outage) = script("outage.mjs") else { return };
+    let admin = Admin::builder().on_mariadb().start();
+    let alice = admin.set_up();
+    admin.server().kill();
+    outage.env("DASHBOARD", admin.url()).env("COOKIE", alice.cookie.expect("she is logged in"));
+    succeeded(outage);
+}
+
 /// A script of `admin/web/e2e`; `None` where Node.js is not installed, as `make web` does without it too.
 fn script(name: &str) -> Option<Command> {
     let web = root().join("admin/web");

@@ -364,7 +364,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Unavailable(_) => {
                 tracing::warn!(%error, "a request could not be answered");
-                let message = "the database cannot be reached; reading what is in force still works";
+                let message = "the database cannot be reached; gateways go on with what they have, and so does this when it is back";
                 Self { retry_after: Some(1), ..Self::new(Code::DatabaseUnavailable, message) }
             }
             StoreError::Unsure(_) => {

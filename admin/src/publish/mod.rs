@@ -18,13 +18,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use coregate::control::remote::report::{Answer, Report};
+use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::api::error::{ApiError, Code};
 use crate::api::extract::Body;
 use crate::app::App;
-use crate::auth::Engine;
+use crate::auth::{self, Engine};
 use snapshot::Snapshot;
 
 /// The longest wait of a long poll.
@@ -55,18 +56,27 @@ pub fn router() -> Router<App> {
         .route("/report", post(report).layer(DefaultBodyLimit::max(REPORT_BYTES_MAX)))
 }
 
-async fn snapshot(State(app): State<App>, _engine: Engine, headers: HeaderMap) -> Response {
+async fn snapshot(
+    State(app): State<App>,
+    Engine(who): Engine,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let Publisher { mut snapshot, waiting } = app.publisher.clone();
     let known = header_text(&headers, &header::IF_NONE_MATCH);
     let deadline = Instant::now() + wait(header_text(&headers, &header::HeaderName::from_static("prefer")));
     // Held for as long as this request waits.
     let place = waiting.try_acquire();
+    let mut has_waited = false;
     loop {
         let current = Arc::clone(&snapshot.borrow_and_update());
         if !knows(known, &current.etag) {
-            return answer(&current, header_text(&headers, &header::ACCEPT_ENCODING));
+            // Its token may be of no use any more.
+            if has_waited && !auth::still(&who, &app, Timestamp::now()).await? {
+                return Err(ApiError::new(Code::Unauthenticated, "the token was deleted, or has expired"));
+            }
+            return Ok(answer(&current, header_text(&headers, &header::ACCEPT_ENCODING)));
         }
-        let unchanged = || (StatusCode::NOT_MODIFIED, etag(&current)).into_response();
+        let unchanged = || Ok((StatusCode::NOT_MODIFIED, etag(&current)).into_response());
         if place.is_err() {
             return unchanged();
         }
@@ -77,6 +87,7 @@ async fn snapshot(State(app): State<App>, _engine: Engine, headers: HeaderMap) -
             () = sleep_until(deadline) => return unchanged(),
             () = app.stopped() => return unchanged(),
         }
+        has_waited = true;
     }
 }
 

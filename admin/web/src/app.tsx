@@ -3,12 +3,12 @@
 import type { ComponentType } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { t } from './i18n'
-import { session } from './lib/api'
+import { type ApiError, session } from './lib/api'
 import { route } from './lib/router'
 import { loadStatus } from './lib/state'
 import { Login } from './pages/login'
 import { Shell } from './shell'
-import { Button, Callout, Empty, Spinner } from './ui/basics'
+import { Button, Callout, Empty, Failure, Spinner } from './ui/basics'
 
 /** A page gets what follows its own segment: `#/services/orders` is `services` with `['orders']`. */
 export interface PageProps {
@@ -39,10 +39,10 @@ const PUBLIC: Record<string, Load> = {
   'set-password': () => import('./pages/setup'),
 }
 
-export function App({ unreachable }: { unreachable: boolean }) {
+export function App({ failure }: { failure: ApiError | null }) {
   const [first = '', ...rest] = route.value.path
   if (PUBLIC[first]) return <Lazy key={first} load={PUBLIC[first]} rest={route.value.path} />
-  if (unreachable && session.value === undefined) return <Unreachable />
+  if (failure && session.value === undefined) return <Outage failure={failure} />
   if (!session.value) return <Login />
   return <Inside first={first} rest={rest} />
 }
@@ -100,19 +100,11 @@ function NotFound() {
   )
 }
 
-function Unreachable() {
+/** Nobody knows who is here: the process or its database is away. */
+function Outage({ failure }: { failure: ApiError }) {
   return (
     <main class="alone">
-      <Callout
-        tone="bad"
-        actions={
-          <Button small onClick={() => location.reload()}>
-            {t('again')}
-          </Button>
-        }
-      >
-        {t('error.unreachable')}
-      </Callout>
+      <Failure error={failure} retry={() => location.reload()} />
     </main>
   )
 }

@@ -12,7 +12,7 @@ import './styles/narrow.css'
 import { render } from 'preact'
 import { App } from './app'
 import { startLanguage } from './i18n'
-import { findSession } from './lib/api'
+import { ApiError, findSession } from './lib/api'
 import { startRouter } from './lib/router'
 import { startClock, startLive, startTheme } from './lib/state'
 
@@ -20,12 +20,12 @@ startTheme()
 startRouter()
 startClock()
 
-const unreachable = { now: false }
+const start = { failure: null as ApiError | null }
 await Promise.all([
   startLanguage(),
-  findSession().catch(() => {
-    unreachable.now = true
+  findSession().catch((cause) => {
+    start.failure = cause instanceof ApiError ? cause : new ApiError(0, 'unreachable', String(cause))
   }),
 ])
 startLive()
-render(<App unreachable={unreachable.now} />, document.getElementById('app')!)
+render(<App failure={start.failure} />, document.getElementById('app')!)
