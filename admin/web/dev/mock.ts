@@ -3,9 +3,10 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { diff } from '../src/lib/diff.ts'
-import type { Body, Change, Detail, Flow, Item, Kind, Revision } from '../src/lib/types'
+import type { Body, Change, Flow, Kind, Revision } from '../src/lib/types'
 import { referenceSchema } from './reference.ts'
-import { flow, live, overview, qps, words } from './traffic.ts'
+import { actionOf, detail, items, now, past, problems, publish, revisions, site, summaries } from './site.ts'
+import { flow, live, overview, qps } from './traffic.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse, next: () => void) => void
 
@@ -15,186 +16,7 @@ const LISTS: Record<string, Kind> = {
   tenants: 'tenant',
   certificates: 'certificate',
 }
-const now = () => new Date().toISOString()
-const past = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString()
-
-interface Kept extends Item {
-  changed_at: string
-  changed_by: string
-}
-
-const items = new Map<string, Kept>()
-let head = 41
-const revisions: Revision[] = []
-let draft: Change[] = []
-let pending: { revision: number; confirm_by: string; author: string } | null = null
 let loggedIn = process.env.MOCK_LOGGED_OUT === undefined
-
-function keep(kind: Kind, name: string, body: Body, minutes: number) {
-  items.set(`${kind}/${name}`, { kind, name, version: 40, body, changed_at: past(minutes), changed_by: 'alice' })
-}
-
-for (let i = 0; i < Number(process.env.MOCK_SERVICES ?? 64); i++) {
-  const name = i < words.length ? words[i]! : `${words[i % words.length]}-${i}`
-  keep(
-    'service',
-    name,
-    {
-      name,
-      description: i === 0 ? 'Orders and their states' : '',
-      ...(i % 11 === 10 ? { enabled: false } : {}),
-      routes: [{ hosts: [`${name}.example.com`], ...(i % 3 ? { path_prefix: `/${name}` } : {}) }],
-      nodes: [
-        { address: `10.0.${i % 250}.1:8080` },
-        { address: `10.0.${i % 250}.2:8080`, weight: 2 },
-        { address: `10.0.${i % 250}.3:8080` },
-      ],
-      ...(i % 2
-        ? {}
-        : { health_check: { kind: 'http', path: '/healthz' }, limits: { requests_per_second: 500, burst: 1000 } }),
-    },
-    i * 37 + 3,
-  )
-}
-keep('listener', 'public', { name: 'public', address: '0.0.0.0:8080' }, 900)
-keep(
-  'listener',
-  'public-tls',
-  { name: 'public-tls', address: '0.0.0.0:8443', protocol: 'https', certificates: [{ certificate: 'example.com' }] },
-  900,
-)
-keep(
-  'listener',
-  'database',
-  { name: 'database', address: '10.0.0.1:5432', protocol: 'tcp', service: 'stock', enabled: false },
-  9000,
-)
-keep('certificate', 'example.com', { name: 'example.com', chain: '…' }, 5000)
-keep('certificate', 'old.example.com', { name: 'old.example.com', chain: '…' }, 50000)
-for (const [id, name] of [
-  ['mobile', 'Mobile application'],
-  ['partner-blue', 'Blue Logistics'],
-  ['reporting', 'Nightly reports'],
-] as const) {
-  keep(
-    'tenant',
-    id,
-    { app_id: id, name, secret_sha256: '***', requests_per_second: 200, requests_per_day: 2_000_000 },
-    4000,
-  )
-}
-for (let id = 1; id <= head; id++) {
-  revisions.unshift({
-    id,
-    at: past((head - id) * 55 + 4),
-    author: id % 3 ? 'admin:alice' : 'admin:bob',
-    message: ['Node 3 back in', 'Higher limit for the sale', '', 'New service'][id % 4]!,
-    cause: id === 30 ? 'rollback' : id === 12 ? 'import' : 'change',
-    restores: id === 30 ? 27 : null,
-    changes: (id % 4) + 1,
-    confirm_by: null,
-  })
-}
-
-const summaries: Record<Kind, (item: Kept, i: number) => unknown> = {
-  service: ({ name, version, body, changed_at, changed_by }, i) => ({
-    name,
-    version,
-    changed_at,
-    changed_by,
-    description: body.description ?? '',
-    enabled: body.enabled !== false,
-    kind: body.routes ? 'http' : 'tcp',
-    hosts: ((body.routes ?? []) as Body[]).flatMap((r) => (r.hosts as string[]) ?? []),
-    path_prefixes: ((body.routes ?? []) as Body[]).map((r) => r.path_prefix ?? '/'),
-    nodes: ((body.nodes ?? []) as Body[]).length,
-    nodes_down: name === 'catalog' ? 1 : i % 7 === 6 ? null : 0,
-    requests_per_second: Math.max(0, 320 / (i + 1)),
-  }),
-  tenant: ({ name, version, body }, i) => ({
-    app_id: name,
-    version,
-    name: body.name ?? '',
-    enabled: body.enabled !== false,
-    requests_per_second: body.requests_per_second ?? 0,
-    requests_per_day: body.requests_per_day ?? 0,
-    qps_now: 42 / (i + 1),
-    today: Math.round(310_000 / (i + 1)),
-  }),
-  listener: ({ name, version, body }) => ({
-    name,
-    version,
-    address: body.address,
-    protocol: body.protocol ?? 'http',
-    enabled: body.enabled !== false,
-    service: body.service ?? null,
-    certificates: ((body.certificates ?? []) as Body[]).map((c) => c.certificate),
-  }),
-  certificate: ({ name, version }, i) => ({
-    name,
-    version,
-    names: [name, `*.${name}`],
-    issuer: "Let's Encrypt R11",
-    not_before: past(60 * 24 * 50),
-    not_after: past(-60 * 24 * (i ? 9 : 61)),
-    days_left: i ? 9 : 61,
-    used_by: i ? [] : ['public-tls'],
-  }),
-}
-
-function publish(
-  author: string,
-  message: string,
-  changes: Change[],
-  confirm?: number,
-  cause: Revision['cause'] = 'change',
-): Revision {
-  head++
-  for (const { kind, name, body } of changes) {
-    items.delete(`${kind}/${name}`)
-    const key = kind === 'tenant' ? 'app_id' : 'name'
-    const to = String(body?.[key] ?? name)
-    if (body) items.set(`${kind}/${to}`, { kind, name: to, version: head, body, changed_at: now(), changed_by: author })
-  }
-  const confirm_by = confirm ? new Date(Date.now() + confirm * 1000).toISOString() : null
-  pending = confirm_by ? { revision: head, confirm_by, author } : null
-  const made: Revision = {
-    id: head,
-    at: now(),
-    author,
-    message,
-    cause,
-    restores: null,
-    changes: changes.length,
-    confirm_by,
-  }
-  revisions.unshift(made)
-  return made
-}
-
-function problems(changes: Change[]) {
-  return changes.flatMap(({ kind, name, body }) => {
-    const found: { key: string; message: string }[] = []
-    if (!body) return []
-    if (kind !== 'tenant' && !/^[\w.-]{1,64}$/.test(String(body.name ?? ''))) {
-      found.push({
-        key: 'name',
-        message: 'is missing or has other characters; right would be 1 to 64 of A-Z a-z 0-9 _ . -',
-      })
-    }
-    ;((body.nodes ?? []) as Body[]).forEach((node, i) => {
-      if (!/^.+:\d+$/.test(String(node.address ?? ''))) {
-        found.push({ key: `nodes[${i}].address`, message: 'right would be IP:PORT or NAME:PORT' })
-      }
-      if (node.weight !== undefined && !(Number(node.weight) >= 1)) {
-        found.push({ key: `nodes[${i}].weight`, message: `${node.weight} is out of bounds; right would be 1 to 65535` })
-      }
-    })
-    return found.map((problem) => ({ kind, name, value: null, ...problem }))
-  })
-}
-
-const actionOf = (change: Change) => (change.body === null ? 'delete' : change.based_on === null ? 'create' : 'update')
 
 async function read(request: IncomingMessage): Promise<Record<string, unknown>> {
   let text = ''
@@ -247,7 +69,7 @@ async function handle(url: URL, request: IncomingMessage, response: ServerRespon
       total: list.length,
       page,
       per_page,
-      revision: head,
+      revision: site.head,
     }
   }
   switch (route) {
@@ -260,10 +82,10 @@ async function handle(url: URL, request: IncomingMessage, response: ServerRespon
       return answer(200, {
         environment: 'production',
         version: '0.5.0',
-        revision: head,
+        revision: site.head,
         revision_at: past(4),
-        pending,
-        draft_changes: draft.length,
+        pending: site.pending,
+        draft_changes: site.draft.length,
         timezone: 'UTC',
         database: 'sqlite',
         redis: false,
@@ -276,7 +98,7 @@ async function handle(url: URL, request: IncomingMessage, response: ServerRespon
     case 'GET flow':
       return answer(200, flow((query.get('scope') ?? 'site') as Flow['scope'], query.get('name') ?? ''))
     case 'GET live':
-      return live(response, () => head)
+      return live(response, () => site.head)
     case 'POST check':
       return answer(200, { problems: problems(body.changes as Change[]) })
     case 'GET sessions':
@@ -355,8 +177,8 @@ async function handle(url: URL, request: IncomingMessage, response: ServerRespon
           started_at: past(9000),
           last_seen_at: now(),
           state: i === 3 ? 'lagging' : 'up',
-          revision_applied: i === 3 ? head - 1 : head,
-          revision_head: head,
+          revision_applied: i === 3 ? site.head - 1 : site.head,
+          revision_head: site.head,
           refused: null,
           shards: 8,
           requests_per_second: qps() / 4,
@@ -392,25 +214,25 @@ async function handle(url: URL, request: IncomingMessage, response: ServerRespon
       return answer(200, {
         changes: [{ kind: 'service', name: 'orders' }],
         warnings: [],
-        revision: body.dry_run ? null : ++head,
+        revision: body.dry_run ? null : ++site.head,
       })
     case 'GET draft':
       return answer(200, {
-        changes: draft.map((change) => ({ ...change, action: actionOf(change) })),
-        base_revision: head,
-        updated_at: draft.length ? past(2) : null,
-        problems: problems(draft),
+        changes: site.draft.map((change) => ({ ...change, action: actionOf(change) })),
+        base_revision: site.head,
+        updated_at: site.draft.length ? past(2) : null,
+        problems: problems(site.draft),
         conflicts: [],
       })
     case 'PUT draft':
-      draft = body.changes as Change[]
+      site.draft = body.changes as Change[]
       return answer(200, {})
     case 'DELETE draft':
-      draft = []
+      site.draft = []
       return answer(204)
     case 'POST draft': {
-      const made = publish('alice', String(body.message ?? ''), draft, body.confirm_within_seconds as number)
-      draft = []
+      const made = publish('alice', String(body.message ?? ''), site.draft, body.confirm_within_seconds as number)
+      site.draft = []
       return answer(200, made)
     }
   }
@@ -428,12 +250,12 @@ function revisionRoutes(
   answer: Answer,
   paged: <T>(list: T[]) => unknown,
 ) {
-  const state = (r: Revision) => ({
+  const standing = (r: Revision) => ({
     ...r,
-    state: r.id === pending?.revision ? 'pending' : r.id === head ? 'in_force' : 'superseded',
+    state: r.id === site.pending?.revision ? 'pending' : r.id === site.head ? 'in_force' : 'superseded',
   })
   const id = Number(path[1])
-  if (path.length === 1) return answer(200, paged(revisions.map(state)))
+  if (path.length === 1) return answer(200, paged(revisions.map(standing)))
   const found = revisions.find((r) => r.id === id)
   if (!found) return answer(404, { error: { code: 'not_found', message: 'There is no such revision.' } })
   if (path[2] === 'diff') {
@@ -468,10 +290,10 @@ function revisionRoutes(
     )
   }
   if (method === 'POST') {
-    pending = null
+    site.pending = null
     return answer(200, found)
   }
-  answer(200, state(found))
+  answer(200, standing(found))
 }
 
 function itemRoutes(
@@ -525,26 +347,11 @@ function itemRoutes(
     return answer(409, { error: { code: 'stale', message: 'changed meanwhile', conflicts: [conflict] } })
   }
   if (body.draft || query.get('draft')) {
-    draft = [...draft.filter((x) => x.kind !== kind || x.name !== change.name), change]
+    site.draft = [...site.draft.filter((x) => x.kind !== kind || x.name !== change.name), change]
     return answer(200, { draft: {}, ...secret })
   }
   answer(200, {
     revision: publish('alice', String(body.message ?? ''), [change], body.confirm_within_seconds as number),
     ...(found ? {} : secret),
   })
-}
-
-function detail(item: Kept): Detail {
-  const { changed_at, changed_by, ...rest } = item
-  const nodes = ((item.body.nodes ?? []) as Body[]).map((node, i) => ({
-    address: String(node.address),
-    enabled: node.enabled !== false,
-    weight: Number(node.weight ?? 1),
-    health: ['gw-1', 'gw-2'].map((instance) =>
-      item.name === 'catalog' && i === 2
-        ? { instance, state: 'down' as const, why: 'connection refused' }
-        : { instance, state: 'up' as const },
-    ),
-  }))
-  return { item: rest, changed_at, changed_by, ...(item.kind === 'service' ? { nodes } : {}) }
 }

@@ -5,6 +5,8 @@ import * as fieldsEn from '../src/form/words.en'
 import * as fieldsZh from '../src/form/words.zh'
 import { fill } from '../src/i18n'
 import { en } from '../src/i18n/en'
+import { frame } from '../src/i18n/en/frame'
+import { pages } from '../src/i18n/en/pages'
 import { zh } from '../src/i18n/zh'
 import type { SchemaKey } from '../src/lib/types'
 
@@ -14,6 +16,10 @@ describe('the catalog of messages', () => {
   test('has the same keys in both languages, none empty', () => {
     expect(Object.keys(zh).sort()).toEqual(Object.keys(en).sort())
     for (const text of [...Object.values(en), ...Object.values(zh)]) expect(text.trim()).not.toBe('')
+  })
+
+  test('has no key in two of its parts', () => {
+    expect(Object.keys(frame).filter((key) => key in pages)).toEqual([])
   })
 
   test('shows the same values in both languages', () => {
