@@ -21,7 +21,8 @@ pub fn actor() -> Actor {
 
 /// `token`: makes a token and prints it, once.
 pub async fn token(flags: &StoreFlags, name: &str, role: Role) -> Result<ExitCode, String> {
-    check_name(name).map_err(|error| format!("--name: {}", error.message))?;
+    check_name(name)
+        .map_err(|error| format!("--name {name:?}: {}", error.message.trim_start_matches("name: ")))?;
     let store = flags.open().await?;
     let (token, now) = (secret::token(), Timestamp::now());
     let new = NewToken {
@@ -50,9 +51,17 @@ pub async fn reset_password(
     name: &str,
 ) -> Result<ExitCode, String> {
     let told = |error: crate::store::StoreError| error.to_string();
-    let store = flags.open().await?;
-    let account = store.admin_by_name(name).await.map_err(told)?;
-    let account = account.ok_or_else(|| format!("there is no account \"{name}\""))?;
+    let store = flags.open_existing().await?;
+    let Some(account) = store.admin_by_name(name).await.map_err(told)? else {
+        let names: Vec<String> = store.admins().await.map_err(told)?.into_iter().map(|it| it.name).collect();
+        return Err(if names.is_empty() {
+            format!(
+                "there is no account \"{name}\": there is none at all yet, and coregate-admin prints a set-up link"
+            )
+        } else {
+            format!("there is no account \"{name}\"; there are: {}", names.join(", "))
+        });
+    };
     let now = Timestamp::now();
     let base = link_base(flags.public_url.as_deref(), listen, tls);
     let link = make_link(&store, account.id, &base, now).await.map_err(told)?;
@@ -65,7 +74,7 @@ pub async fn reset_password(
 /// `rotate-key`: seals the keys of all certificates anew. The old key is the one that the flags name.
 pub async fn rotate_key(flags: &StoreFlags, new_key_file: &Path) -> Result<ExitCode, String> {
     let told = |error: crate::store::StoreError| error.to_string();
-    let store = flags.open().await?;
+    let store = flags.open_existing().await?;
     let new = SealingKey::from_file_or_new(new_key_file).map_err(told)?;
     let done = store.replace_key(&new, &actor(), Timestamp::now()).await.map_err(told)?;
     let Resealed { certificates, older, in_drafts } = done;

@@ -33,8 +33,8 @@ fn main() -> ExitCode {
     }
     let store = cli.store;
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Import(what) => run(async move { transfer::import(&store.open().await?, what).await }),
-        Command::Export(how) => run(async move { transfer::export(&store.open().await?, &how) }),
+        Command::Import(what) => run(async move { transfer::import(store.open(), what).await }),
+        Command::Export(how) => run(async move { transfer::export(&store.open_existing().await?, &how) }),
         Command::Serve => match Settings::new(&store, &cli.serve) {
             Ok(settings) => run(async move { serve::run(settings, store.open().await?).await }),
             Err(problems) => {
@@ -121,6 +121,7 @@ impl From<TokenRole> for Role {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Its log")]
 struct LogFlags {
     /// What to log: error, warn, info, debug, trace, or directives as in RUST_LOG [default: RUST_LOG, else info]
     #[arg(long, value_name = "FILTER", global = true, env = "COREGATE_ADMIN_LOG_LEVEL")]

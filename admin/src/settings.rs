@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use coregate::control::listeners::address_of_flag;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
@@ -14,6 +15,7 @@ use crate::store::{DatabaseUrl, SealingKey, Store};
 
 /// Where the configuration is kept and how it is sealed: what every command needs.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "The admin's database")]
 pub struct StoreFlags {
     /// Where the configuration is kept: sqlite:PATH or mysql://USER:PASSWORD@HOST/DATABASE
     #[arg(
@@ -35,9 +37,39 @@ pub struct StoreFlags {
 }
 
 impl StoreFlags {
-    /// Opens the store that they name, with the key that they name.
+    /// Opens the store that they name, with the key that they name. Makes a SQLite database that is not there, and says so:
+    /// whoever stands in the wrong folder is to notice.
     pub async fn open(&self) -> Result<Store, String> {
-        let url: DatabaseUrl = self.database.parse().map_err(|error| format!("--database: {error}"))?;
+        let url = self.url()?;
+        if let Some(path) = url.sqlite_path().filter(|path| !path.exists()) {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                return Err(format!(
+                    "--database: there is no folder {folder:?}; make it first, or name another"
+                ));
+            }
+            eprintln!("coregate-admin: {} was not there: a new database is made", path.display());
+        }
+        self.open_url(&url).await
+    }
+
+    /// The same for what only reads, or changes what is there: a database that is not there is an error.
+    pub async fn open_existing(&self) -> Result<Store, String> {
+        let url = self.url()?;
+        if url.sqlite_path().is_some_and(|path| !path.exists()) {
+            return Err(format!(
+                "--database {}: there is no such file; name the database of the admin, as it is started with",
+                self.database
+            ));
+        }
+        self.open_url(&url).await
+    }
+
+    fn url(&self) -> Result<DatabaseUrl, String> {
+        self.database.parse().map_err(|error| format!("--database: {error}"))
+    }
+
+    async fn open_url(&self, url: &DatabaseUrl) -> Result<Store, String> {
         let from_environment = std::env::var("COREGATE_ADMIN_KEY").ok().filter(|text| !text.is_empty());
         let key = match (&self.key_file, from_environment, url.sqlite_path()) {
             (Some(path), _, _) => Some(SealingKey::from_file(path)),
@@ -50,7 +82,7 @@ impl StoreFlags {
             (None, None, None) => None,
         };
         let key = key.transpose().map_err(|error| error.to_string())?;
-        Store::open(&url, key).await.map_err(|error| error.to_string())
+        Store::open(url, key).await.map_err(|error| error.to_string())
     }
 }
 
@@ -59,6 +91,7 @@ const REVISIONS_KEPT: u64 = 10_000;
 
 /// How the process serves.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "How it serves")]
 pub struct ServeFlags {
     /// Address of the dashboard and the API
     #[arg(
@@ -66,7 +99,8 @@ pub struct ServeFlags {
         value_name = "ADDRESS",
         global = true,
         env = "COREGATE_ADMIN_LISTEN",
-        default_value = "127.0.0.1:8880"
+        default_value = "127.0.0.1:8880",
+        value_parser = address_of_flag
     )]
     pub listen: SocketAddr,
     /// Redis for sessions and flow figures: the same forms as stats.redis_url of an engine

@@ -20,6 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use coregate::boot::{self, Source};
 use coregate::control::certificates;
 use coregate::control::flow::writer;
+use coregate::control::listeners::address_of_flag;
 use coregate::control::reload::Watch;
 use coregate::demo::{self, Origin};
 use coregate::metrics::{COMMIT, VERSION};
@@ -70,7 +71,7 @@ enum Command {
     /// Run one built-in origin, which answers a short text
     Origin {
         /// Address to listen on
-        #[arg(long, value_name = "ADDRESS")]
+        #[arg(long, value_name = "ADDRESS", value_parser = address_of_flag)]
         listen: SocketAddr,
     },
 }
@@ -78,13 +79,23 @@ enum Command {
 #[derive(Debug, Args)]
 struct DemoFlags {
     /// Address of the gateway
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080",
+        value_parser = address_of_flag
+    )]
     listen: SocketAddr,
     /// Ports of the origins, on 127.0.0.1
     #[arg(long, value_name = "PORTS", value_delimiter = ',', default_value = "2003,2004")]
     origins: Vec<u16>,
     /// Address of health, metrics and the read-only API
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9901",
+        value_parser = address_of_flag
+    )]
     ops: SocketAddr,
 }
 

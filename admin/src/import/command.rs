@@ -84,12 +84,15 @@ struct HowFlags {
     message: Option<String>,
 }
 
-/// Imports.
-pub async fn import(store: &Store, command: ImportCommand) -> Result<ExitCode, String> {
+/// Imports. The store is opened when there is something to import, so that a mistake leaves nothing behind.
+pub async fn import(
+    store: impl Future<Output = Result<Store, String>>,
+    command: ImportCommand,
+) -> Result<ExitCode, String> {
     let (outcome, how, message) = match command {
         ImportCommand::Gogate(flags) => {
             let rows = gogate::mysql::read(&flags.mysql, |word| eprintln!("{word}")).await;
-            let rows = rows.map_err(|error| error.to_string())?;
+            let rows = rows.map_err(|error| format!("--mysql: {error}"))?;
             let options = gogate::Options {
                 http_listener: flags.http_listener.map(|it| it.to_string()),
                 bind: flags.bind,
@@ -109,6 +112,7 @@ pub async fn import(store: &Store, command: ImportCommand) -> Result<ExitCode, S
             (outcome, flags.how, format!("import of {name}"))
         }
     };
+    let store = store.await?;
     eprintln!("{} items; checking", outcome.items.len());
     let order = Order {
         replace: how.replace,
@@ -118,7 +122,7 @@ pub async fn import(store: &Store, command: ImportCommand) -> Result<ExitCode, S
     };
     let dry_run = order.dry_run;
     let warnings = outcome.warnings.clone();
-    match apply::apply(store, outcome, order).await {
+    match apply::apply(&store, outcome, order).await {
         Ok(report) => {
             print!("{}", shown(&report, dry_run));
             Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

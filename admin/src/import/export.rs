@@ -21,7 +21,10 @@ pub struct Head {
 
 /// Writes a document. Where `certificates` is false they are left out.
 pub fn to_toml(document: &Value, certificates: bool, head: &Head) -> String {
-    let mut out = format!("# coregate: revision {}, exported {}.\n", head.revision, head.at);
+    let mut out = format!(
+        "# coregate: revision {}, exported {}.\n# What belongs to one engine ([server], [stats], [control]) is not in it.\n",
+        head.revision, head.at
+    );
     let of_kind = |kind: Kind| document[kind.list()].as_array().map_or(&[][..], Vec::as_slice);
     let left_out: Vec<&str> =
         of_kind(Kind::Certificate).iter().filter_map(|body| body["name"].as_str()).collect();
@@ -143,7 +146,7 @@ mod tests {
         let text = to_toml(&document, false, &Head { revision: 3, at: "today".into() });
         assert_eq!(
             text,
-            "# coregate: revision 3, exported today.\n\n[[services]]\nname = \"a\"\nenabled = true\n[services.access]\n\
+            "# coregate: revision 3, exported today.\n# What belongs to one engine ([server], [stats], [control]) is not in it.\n\n[[services]]\nname = \"a\"\nenabled = true\n[services.access]\n\
              deny = [\"10.0.0.1\"]\n[services.limits]\nburst = 15\nrequests_per_second = 5.0\n[[services.nodes]]\n\
              address = \"10.0.0.1:80\"\nweight = 3\n[[services.routes]]\npath_prefix = \"/\"\n\
              [[services.routes.rewrites]]\npattern = '^/\"x\\'\nreplacement = \"/\"\n"

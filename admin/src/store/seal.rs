@@ -31,7 +31,7 @@ impl SealingKey {
     /// Reads a key file, which nobody but its owner and group may read.
     pub fn from_file(path: &Path) -> Result<Self, StoreError> {
         let wrong = |what: String| StoreError::Sealing(format!("key file {}: {what}", path.display()));
-        let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+        let file = std::fs::File::open(path).map_err(|error| wrong(format!("{error}; {FORM}")))?;
         let mode = file.metadata().map_err(|error| wrong(error.to_string()))?.permissions().mode();
         if mode & 0o007 != 0 {
             return Err(wrong(format!("everybody may read it (mode {:o}): chmod 600 it", mode & 0o777)));

@@ -111,6 +111,14 @@ fn new_socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Reads the address that a flag gives.
+///
+/// # Errors
+/// What would be right.
+pub fn address_of_flag(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "right would be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080")
+}
+
 /// What a failed bind means and what to do about it.
 pub fn explain_bind(address: SocketAddr, error: &io::Error) -> String {
     match error.kind() {

@@ -41,18 +41,21 @@ impl std::error::Error for ReadError {}
 
 /// Reads the database that a URL names; `progress` is told of long work.
 pub async fn read(url: &str, mut progress: impl FnMut(String)) -> Result<Rows, ReadError> {
-    let opts = Opts::from_url(url).map_err(|_| {
-        ReadError("the database's URL must be mysql://USER:PASSWORD@HOST:PORT/DATABASE".to_owned())
-    })?;
+    let opts = Opts::from_url(url)
+        .map_err(|_| ReadError("must be mysql://USER:PASSWORD@HOST:PORT/DATABASE".to_owned()))?;
     let Some(database) = opts.db_name().map(str::to_owned) else {
         return Err(ReadError(
-            "the URL names no database: mysql://USER:PASSWORD@HOST:PORT/DATABASE, in gogate's own often gateway".to_owned(),
+            "names no database: right would be mysql://USER:PASSWORD@HOST:PORT/DATABASE, in gogate's own often gateway".to_owned(),
         ));
     };
     let place = format!("{}:{}/{database}", opts.ip_or_hostname(), opts.tcp_port());
     let no_connection = |why: String| ReadError(format!("{place} cannot be connected to: {why}"));
     let mut connection = match timeout(CONNECT_WITHIN, Conn::new(opts)).await {
         Ok(Ok(connection)) => connection,
+        // What it says of these begins with "Input/output error", twice.
+        Ok(Err(mysql_async::Error::Io(mysql_async::IoError::Io(error)))) => {
+            return Err(no_connection(error.to_string()));
+        }
         Ok(Err(error)) => return Err(no_connection(error.to_string())),
         Err(_) => return Err(no_connection(format!("no answer within {CONNECT_WITHIN:?}"))),
     };

@@ -41,7 +41,8 @@ impl Address {
             Some(kind @ ("s" | "s-cluster" | "s-sentinel")) => (true, &kind[1..]),
             _ => {
                 return Err(
-                    "must begin with redis://, redis-cluster://, redis-sentinel:// or rediss..".into()
+                    "must begin with redis://, redis-cluster:// or redis-sentinel://, or with rediss for TLS"
+                        .into(),
                 );
             }
         };
