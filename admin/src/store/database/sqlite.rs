@@ -13,11 +13,14 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, ToSql, params_from_iter};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
+use tokio::time::{Instant, sleep};
 
 use super::{Access, Done, Row, StoreError, Value};
 
 /// How long another process's lock is waited for.
 const BUSY: Duration = Duration::from_secs(10);
+/// Between two tries where SQLite itself does not wait for it.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// Statements that are kept prepared.
 const STATEMENTS_MAX: usize = 64;
 /// Pages kept in memory, in KiB, for each thread.
@@ -61,14 +64,22 @@ impl File {
             connection.pragma_update(None, "foreign_keys", true)?;
             Ok(connection)
         };
-        let writer = connect(path).and_then(|connection| {
+        let connect_writer = || {
+            let connection = connect(path)?;
             // The mode stays with the file.
             connection.pragma_update(None, "journal_mode", "wal")?;
             // A revision that an engine may have got must not be gone after a power failure.
             connection.pragma_update(None, "synchronous", "full")?;
             Ok(connection)
-        });
-        let writer = writer.map_err(|error| fail("cannot use", &error))?;
+        };
+        let latest = Instant::now() + BUSY;
+        let writer = loop {
+            match connect_writer() {
+                // Where two change the mode at once SQLite refuses one of them and does not wait.
+                Err(error) if is_busy(&error) && Instant::now() < latest => sleep(BUSY_PAUSE).await,
+                other => break other.map_err(|error| fail("cannot use", &error))?,
+            }
+        };
         let reader = connect(path).map_err(|error| fail("cannot use", &error))?;
         Ok(Self { writer: Worker::start(writer)?, reader: Worker::start(reader)? })
     }
@@ -189,10 +200,12 @@ fn value(value: ValueRef) -> rusqlite::Result<Value> {
 
 fn told(error: &rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            StoreError::Unavailable(format!("another process holds it: {error}"))
-        }
+        _ if is_busy(error) => StoreError::Unavailable(format!("another process holds it: {error}")),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Unusable(error.to_string()),
         _ => StoreError::Refused(error.to_string()),
     }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
