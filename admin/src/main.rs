@@ -34,7 +34,9 @@ fn main() -> ExitCode {
     let store = cli.store;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Import(what) => run(async move { transfer::import(store.open(), what).await }),
-        Command::Export(how) => run(async move { transfer::export(&store.open_existing().await?, &how) }),
+        Command::Export(how) => {
+            run(async move { transfer::export(&store.open_existing().await?, &how).await })
+        }
         Command::Serve => match Settings::new(&store, &cli.serve) {
             Ok(settings) => run(async move { serve::run(settings, store.open().await?).await }),
             Err(problems) => {

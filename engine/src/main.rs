@@ -152,31 +152,34 @@ fn run_file(config: PathBuf) -> ExitCode {
 }
 
 fn check(config: &Path) -> ExitCode {
-    match coregate_config::load(config) {
-        Ok(gateway) => {
-            let unfit = writer::check(&gateway.stats);
-            if !unfit.is_empty() {
-                unfit.iter().for_each(|why| println!("{}: {why}", config.display()));
-                return ExitCode::FAILURE;
-            }
-            let read = match certificates::read_anew(&gateway, &Tls::default()) {
-                Ok(read) => read,
-                Err(problems) => {
-                    problems.iter().for_each(|why| println!("{}: {why}", config.display()));
-                    return ExitCode::FAILURE;
-                }
-            };
-            for warning in certificates::warnings_of(&read.tls) {
-                println!("{}: warning: {warning}", config.display());
-            }
-            println!("ok: {}", summary(&gateway));
-            ExitCode::SUCCESS
-        }
+    let gateway = match coregate_config::load(config) {
+        Ok(gateway) => gateway,
         Err(report) => {
-            println!("{report}");
-            ExitCode::FAILURE
+            say(report);
+            return ExitCode::FAILURE;
         }
+    };
+    let mut problems: Vec<String> = writer::check(&gateway.stats);
+    match certificates::read_anew(&gateway, &Tls::default()) {
+        Ok(read) => {
+            for warning in certificates::warnings_of(&read.tls) {
+                say(format_args!("{}: warning: {warning}", config.display()));
+            }
+        }
+        Err(wrong) => problems.extend(wrong.iter().map(ToString::to_string)),
     }
+    if problems.is_empty() {
+        say(format_args!("ok: {}", summary(&gateway)));
+        return ExitCode::SUCCESS;
+    }
+    problems.iter().for_each(|why| say(format_args!("{}: {why}", config.display())));
+    ExitCode::FAILURE
+}
+
+/// Prints a line. Whoever reads may have seen enough and be gone.
+fn say(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn summary(gateway: &Gateway) -> String {

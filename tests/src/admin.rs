@@ -157,14 +157,20 @@ impl Admin {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Runs a command on its database.
-    #[track_caller]
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    /// A command on its database.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command
             .args(arguments)
             .args(["--database", &self.builder.url(&self.folder)])
             .envs(self.builder.environment.iter().cloned());
+        command
+    }
+
+    /// Runs a command on its database.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 

@@ -54,6 +54,21 @@ fn a_new_database_is_told_of_and_is_not_made_by_what_only_reads() {
 }
 
 #[test]
+fn an_export_with_keys_is_written_down_and_may_be_read_in_part() {
+    let admin = Admin::start();
+    let alice = admin.set_up();
+    for _ in 0..2 {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = admin.command(&["export", "--with-keys"]);
+        command.stdout(writer);
+        assert_eq!(command.status().expect("start").code(), Some(0));
+    }
+    let written = alice.get("/audit?action=keys_exported").expect(200).json();
+    assert_eq!((&written["total"], &written["items"][0]["actor"]), (&2.into(), &"command line".into()));
+}
+
+#[test]
 fn a_file_that_cannot_be_imported_leaves_no_database_behind() {
     let folder = folder();
     refused(&in_folder(folder.path(), "import file none.toml"), 1, "none.toml: No such file");

@@ -35,6 +35,21 @@ fn five_failures_lock_an_account_and_a_name_without_one_alike_even_for_the_right
 }
 
 #[test]
+fn a_session_that_was_left_open_is_no_way_to_guess_the_password() {
+    let admin = Admin::start();
+    let alice = admin.set_up();
+    let change =
+        |current: &str| alice.post("/password", &json!({ "current": current, "new": "a different horse" }));
+    for _ in 0..5 {
+        assert_eq!(change("nonsense").refused(422, "invalid")["problems"][0]["key"], "current");
+    }
+    let told = change(FIRST_PASSWORD);
+    assert!((1..=61).contains(&seconds(&told)), "{:?}", told.answer.fields);
+    told.refused(429, "too_many_requests");
+    alice.get("/session").expect(200);
+}
+
+#[test]
 fn an_address_that_tries_too_often_has_to_wait_while_others_get_in() {
     let admin = Admin::start();
     admin.set_up();

@@ -5,7 +5,7 @@
 use coregate_tests::admin::Admin;
 use coregate_tests::admin_client::AdminClient;
 use coregate_tests::mariadb::MariaDb;
-use coregate_tests::{Client, Gateway, Load, Origin, PATIENCE, eventually};
+use coregate_tests::{Client, Gateway, Load, Origin, PATIENCE, eventually, get};
 use serde_json::{Value, json};
 
 /// Two admins with a program each, and an engine that speaks to the first.
@@ -92,4 +92,37 @@ fn what_is_saved_at_the_other_admin_is_served_and_neither_is_needed_for_the_rest
     let version = other.get("/services/site").expect(200).json()["item"]["version"].clone();
     other.put("/services/site", &json!({ "body": service(&two), "version": version })).expect(200);
     eventually("the engine serves it", PATIENCE, || answers() == "two");
+}
+
+#[test]
+fn an_engine_is_not_sent_back_by_the_admin_that_has_not_seen_the_newest_revision_yet() {
+    let origin = Origin::named("one");
+    let pair = Pair::serving(&origin);
+    let token = pair.one.0.token("engine", "another");
+    // What a balancer does that sends the requests of an engine to either admin.
+    let ask = |admin: &Admin, known: &str| {
+        let request = get("/engine/v1/snapshot")
+            .field("Host", &admin.address().to_string())
+            .field("Authorization", &format!("Bearer {token}"))
+            .field("If-None-Match", known);
+        Client::connect(admin.address()).ask(&request)
+    };
+    let mut known = ask(&pair.one.0, "").field("etag").unwrap().to_owned();
+    for round in 0..20 {
+        let body = json!({ "name": format!("more-{round}"), "nodes": [{ "address": "127.0.0.1:1" }] });
+        pair.one.1.post("/services", &json!({ "body": body })).expect(201);
+        eventually("the admin where it was saved gives it out", PATIENCE, || {
+            let answer = ask(&pair.one.0, &known);
+            let is_new = answer.status == 200;
+            if is_new {
+                known = answer.field("etag").unwrap().to_owned();
+            }
+            is_new
+        });
+        let answer = ask(&pair.two.0, &known);
+        assert_eq!(answer.status, 304, "round {round}: {known} is followed by {:?}", answer.field("etag"));
+    }
+    // What is newer than all there is comes from a database that is no more.
+    let answer = ask(&pair.two.0, "\"1000-0\"");
+    assert_eq!((answer.status, answer.field("etag").unwrap()), (200, known.as_str()));
 }

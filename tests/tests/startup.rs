@@ -136,6 +136,34 @@ fn check_reports_every_error_at_once_with_its_line() {
 }
 
 #[test]
+fn check_reports_what_is_wrong_beyond_the_file_at_once_too() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let empty = folder.path().join("empty.pem");
+    fs::write(&empty, "").expect("write");
+    let tls = format!("protocol = \"https\"\ncertificates = [{{ chain = {empty:?}, key = {empty:?} }}]");
+    let bad = GOOD.replace("protocol = \"http\"", &tls);
+    let finished = check(&format!("{bad}\n[stats]\nredis_url = \"redis://localhost?cluster=1\"\n"));
+    assert_eq!(finished.code, Some(1), "{}", finished.output);
+    for said in ["stats.redis_url", "empty.pem"] {
+        assert!(finished.output.contains(said), "{said:?} is not in {}", finished.output);
+    }
+}
+
+#[test]
+fn check_ends_as_ever_when_nobody_reads_what_it_says() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (text, code) in [(GOOD, 0), ("nonsense", 1)] {
+        let file = folder.path().join("gateway.toml");
+        fs::write(&file, text).expect("write");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = std::process::Command::new(coregate_tests::gateway::binary());
+        let ended = command.arg("check").arg("--config").arg(&file).stdout(writer).status().expect("start");
+        assert_eq!(ended.code(), Some(code));
+    }
+}
+
+#[test]
 fn check_names_both_of_two_equal_routes() {
     let twin = "[[services]]\nname = \"twin\"\nroutes = [{ path_prefix = \"/\" }]\nnodes = [{ address = \"127.0.0.1:1\" }]";
     let finished = check(&format!("{GOOD}\n{twin}\n"));

@@ -134,7 +134,7 @@ struct Busy {
     (status = 200, body = Overview), (status = "4XX", body = ErrorBody)
 ))]
 async fn overview(State(app): State<App>, _who: Viewer) -> Json<Overview> {
-    let state = app.store.state();
+    let index = app.indexes.current(&app.store).await;
     let now = app.live.now();
     let busy = |top: Vec<(String, Figure)>| {
         let busy = |(name, figure): (String, Figure)| Busy {
@@ -147,10 +147,10 @@ async fn overview(State(app): State<App>, _who: Viewer) -> Json<Overview> {
     let (answers, refused) = app.live.with_table(|table, _, now| endings(table, now));
     let flow = app.live.flow(Scope::Site, "").await;
     Json(Overview {
-        services: state.count(Kind::Service),
-        services_enabled: state.list(Kind::Service).filter(|item| is_enabled(item)).count(),
-        tenants: state.count(Kind::Tenant),
-        listeners: state.count(Kind::Listener),
+        services: index.services.len(),
+        services_enabled: index.services.iter().filter(|service| service.facts.enabled).count(),
+        tenants: index.tenants.len(),
+        listeners: index.listeners.len(),
         instances: now.instances,
         nodes: now.nodes,
         down: app.live.down(),
@@ -163,19 +163,6 @@ async fn overview(State(app): State<App>, _who: Viewer) -> Json<Overview> {
         by_service: busy(app.live.top(Scope::Service).await),
         by_tenant: busy(app.live.top(Scope::Tenant).await),
     })
-}
-
-/// Without reading the whole of it.
-fn is_enabled(item: &crate::model::Item) -> bool {
-    #[derive(Deserialize)]
-    struct Enabled {
-        #[serde(default = "yes")]
-        enabled: bool,
-    }
-    fn yes() -> bool {
-        true
-    }
-    serde_json::from_str::<Enabled>(item.body.text()).is_ok_and(|it| it.enabled)
 }
 
 /// Sums over the engines that report: answers by class, refusals by why.

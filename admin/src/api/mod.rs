@@ -4,8 +4,8 @@
 //! them. Who may call is said by the extractor that a handler takes ([`Viewer`](crate::auth::Viewer) and so on); a handler
 //! without one is open to everybody.
 //!
-//! Bounds: [`BODY_BYTES_MAX`] a request's body (a router may raise it by `DefaultBodyLimit`), [`BODY_STALL`] between two
-//! parts of it, [`REQUEST_TIMEOUT`] for an answer's head.
+//! Bounds: [`BODY_BYTES_MAX`] a request's body (a router may have its own by `DefaultBodyLimit`; those that take much more
+//! share [`large_bodies`]), [`BODY_STALL`] between two parts of it, [`REQUEST_TIMEOUT`] for an answer's head.
 
 mod admins;
 mod audit;
@@ -28,6 +28,7 @@ mod status;
 mod tenants;
 mod tokens;
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -36,7 +37,9 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
+use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -51,6 +54,8 @@ use error::{ApiError, Code};
 
 /// A request's body, where nothing else is said.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Requests with large bodies at a time.
+const LARGE_AT_ONCE: usize = 4;
 /// Between two parts of a request's body.
 const BODY_STALL: Duration = Duration::from_secs(10);
 /// For an answer's head; longer than the longest wait of a long poll.
@@ -140,6 +145,12 @@ pub fn router(app: App) -> Router {
             )),
     )
     .with_state(app)
+}
+
+/// For routes that take configurations and access logs: whoever comes when others are at it waits, before the body is read.
+pub fn large_bodies() -> GlobalConcurrencyLimitLayer {
+    static AT_ONCE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LARGE_AT_ONCE)));
+    GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(&AT_ONCE))
 }
 
 /// Puts what browsers are to obey on every answer.

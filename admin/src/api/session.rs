@@ -1,6 +1,6 @@
 //! `/setup`, `/login`, `/logout`, `/session`, `/sessions`, `/password`, `/set-password`.
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -17,6 +17,9 @@ use crate::auth::login::{self, LoggedIn};
 use crate::auth::session::{LIFE_MAX, Session};
 use crate::auth::{Identity, Role, SameOrigin, Viewer, origin};
 
+/// Names, passwords and tokens are short, and some of these paths read the body of whoever comes.
+const BODY_BYTES_MAX: usize = 8 << 10;
+
 /// All of them.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -28,6 +31,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(end_session))
         .routes(routes!(password))
         .routes(routes!(set_password))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
 /// The first account.

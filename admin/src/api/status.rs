@@ -87,10 +87,12 @@ async fn status(Viewer(who): Viewer, State(app): State<App>) -> Result<axum::Jso
     let index = app.indexes.current(&app.store).await;
     for certificate in &index.certificates {
         let (name, days) = (&certificate.item.name, certificate.facts.days_left(now));
-        if days < 0 {
-            problems.push(format!("certificate \"{name}\" has expired"));
-        } else if days < DAYS_WARNED {
-            problems.push(format!("certificate \"{name}\" expires in {days} days"));
+        match days {
+            ..0 => problems.push(format!("certificate \"{name}\" has expired")),
+            0 => problems.push(format!("certificate \"{name}\" expires within a day")),
+            1 => problems.push(format!("certificate \"{name}\" expires in a day")),
+            2..DAYS_WARNED => problems.push(format!("certificate \"{name}\" expires in {days} days")),
+            DAYS_WARNED.. => {}
         }
     }
     let pending = app.store.pending().await.unwrap_or_default();

@@ -25,6 +25,9 @@ const LINK_LIFE: SignedDuration = SignedDuration::from_hours(24);
 /// Fewest characters of a set-up token out of the environment.
 const TOKEN_CHARACTERS_MIN: usize = 16;
 
+/// What somebody is told whose account is locked.
+const LOCKED: &str = "too many wrong passwords for this account";
+
 /// The token that makes the first account.
 pub struct SetUp {
     digest: Option<String>,
@@ -91,9 +94,7 @@ pub async fn login(
     let account = app.store.admin_by_name(name).await?;
     let unknown = secret::digest(name);
     let locked = match &account {
-        Some(account) => {
-            account.locked_until.filter(|until| *until > now).map(|until| until.duration_since(now))
-        }
+        Some(account) => account.locked(now),
         None => app.auth.throttle.lock().await.unknown_locked(&unknown, now),
     };
     let actor = Actor {
@@ -105,7 +106,7 @@ pub async fn login(
     };
     if let Some(left) = locked {
         app.store.audit(&actor, "login_refused", &actor.name, &json!({ "why": "locked" }), now).await?;
-        return Err(too_many("too many wrong passwords for this account", left));
+        return Err(too_many(LOCKED, left));
     }
     let stored = account.as_ref().filter(|account| account.enabled).and_then(|it| it.password_hash.clone());
     let right = app.auth.hasher.verify(password, stored).await?;
@@ -239,6 +240,12 @@ pub async fn change_password(
         take_try(app, Client { address, tls: false }, now).await?;
     }
     let account = app.store.admin(admin_id).await?.ok_or_else(|| ApiError::not_found("account", admin_id))?;
+    if let Some(left) = account.locked(now) {
+        app.store
+            .audit(&who.actor, "password_refused", &who.actor.name, &json!({ "why": "locked" }), now)
+            .await?;
+        return Err(too_many(LOCKED, left));
+    }
     if !app.auth.hasher.verify(current, account.password_hash.clone()).await? {
         // A session that was left open must not become a way to guess the password.
         let lock = |failures| lock_for(failures).map(|lock| later(now, lock));

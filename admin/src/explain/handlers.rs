@@ -20,6 +20,7 @@ use super::{Answer, Asked, Ground};
 use crate::api::changes::refused;
 use crate::api::error::{ApiError, Code, ErrorBody, FieldProblem};
 use crate::api::extract::Body;
+use crate::api::large_bodies;
 use crate::app::App;
 use crate::auth::Viewer;
 use crate::model::Change;
@@ -37,7 +38,12 @@ static WORKING: Semaphore = Semaphore::const_new(AT_ONCE);
 /// What this file serves.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .merge(OpenApiRouter::new().routes(routes!(compare_two)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(compare_two))
+                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+                .layer(large_bodies()),
+        )
         .routes(routes!(explain))
 }
 

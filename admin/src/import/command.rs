@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::apply::{self, Order, Report};
 use super::export::{self, Head};
 use super::file::{self, Format};
 use super::gogate;
+use crate::command::actor;
 use crate::model::{Actor, Kind};
-use crate::store::{PublishError, Store};
+use crate::store::{PublishError, Store, StoreError};
 
 /// Largest file that is read.
 const FILE_BYTES_MAX: u64 = coregate_config::limits::TEXT_BYTES_MAX;
@@ -118,17 +120,19 @@ pub async fn import(
         replace: how.replace,
         dry_run: how.dry_run,
         message: how.message.unwrap_or(message),
-        author: Actor { name: "command line".to_owned(), address: None },
+        author: actor(),
     };
     let dry_run = order.dry_run;
     let warnings = outcome.warnings.clone();
     match apply::apply(&store, outcome, order).await {
         Ok(report) => {
-            print!("{}", shown(&report, dry_run));
+            say(&shown(&report, dry_run))?;
             Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Err(error) => {
-            warnings.iter().for_each(|it| println!("{}: {}", it.place, it.message));
+            let lines: Vec<String> =
+                warnings.iter().map(|it| format!("{}: {}\n", it.place, it.message)).collect();
+            say(&lines.concat())?;
             Err(format!("nothing was imported: {}", told(&error)))
         }
     }
@@ -195,14 +199,34 @@ fn read_file(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
+/// Writes to standard output, whose reader may have seen enough and be gone.
+fn say(text: &str) -> Result<(), String> {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("standard output: {error}"))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Exports what is in force.
-pub fn export(store: &Store, flags: &ExportFlags) -> Result<ExitCode, String> {
+pub async fn export(store: &Store, flags: &ExportFlags) -> Result<ExitCode, String> {
+    if flags.with_keys {
+        audit_keys(store, &actor()).await.map_err(|error| error.to_string())?;
+    }
     let text = text(store, flags.with_keys)?;
     match &flags.file {
-        None => print!("{text}"),
+        None => say(&text)?,
         Some(path) => write_private(path, &text).map_err(|error| format!("{}: {error}", path.display()))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes down that private keys are given out.
+pub async fn audit_keys(store: &Store, who: &Actor) -> Result<(), StoreError> {
+    let detail = json!({ "revision": store.state().revision });
+    store.audit(who, "keys_exported", "certificates", &detail, jiff::Timestamp::now()).await
 }
 
 /// What is in force, as TOML.

@@ -4,9 +4,7 @@ use axum::Json;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,6 +15,7 @@ use super::file::{self, Format};
 use crate::api::changes::{check_message, refused};
 use crate::api::error::{ApiError, Code, ErrorBody, FieldProblem};
 use crate::api::extract::{Body, Params};
+use crate::api::large_bodies;
 use crate::app::App;
 use crate::auth::{Operator, Role};
 
@@ -26,7 +25,12 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 /// What this file serves.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .merge(OpenApiRouter::new().routes(routes!(import)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(import))
+                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+                .layer(large_bodies()),
+        )
         .routes(routes!(export))
 }
 
@@ -113,8 +117,7 @@ async fn export(
         return Err(ApiError::new(Code::Forbidden, "private keys are exported for the role admin alone"));
     }
     if how.with_keys {
-        let detail = json!({ "revision": app.store.state().revision });
-        app.store.audit(&identity.actor, "keys_exported", "certificates", &detail, Timestamp::now()).await?;
+        command::audit_keys(&app.store, &identity.actor).await?;
     }
     let store = app.store.clone();
     let text = tokio::task::spawn_blocking(move || command::text(&store, how.with_keys)).await;

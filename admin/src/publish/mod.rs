@@ -4,6 +4,9 @@
 //! it waits for the next one as long as `Prefer: wait=SECONDS` says ([`WAIT_MAX`] at most) and answers 304 if none came.
 //! `POST /engine/v1/report` takes what an engine says of itself.
 //!
+//! An engine behind several admins may have a newer revision than this one has seen yet. It is never sent back for that:
+//! the database is asked first, and only what is in force there is older news (a copy of it was restored).
+//!
 //! Bounds: [`WAITING_MAX`] requests wait at a time, further ones are answered 304 at once (engines come back in half a
 //! second); reports of [`REPORT_BYTES_MAX`].
 
@@ -69,7 +72,8 @@ async fn snapshot(
     let mut has_waited = false;
     loop {
         let current = Arc::clone(&snapshot.borrow_and_update());
-        if !knows(known, &current.etag) {
+        let is_news = !knows(known, &current.etag) && !is_ahead(known, &current, &app).await?;
+        if is_news {
             // Its token may be of no use any more.
             if has_waited && !auth::still(&who, &app, Timestamp::now()).await? {
                 return Err(ApiError::new(Code::Unauthenticated, "the token was deleted, or has expired"));
@@ -114,6 +118,15 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str
 /// RFC 9110 13.1.2, by strong comparison, as there is only one form of a snapshot.
 fn knows(if_none_match: &str, etag: &str) -> bool {
     if_none_match.split(',').map(str::trim).any(|known| known == etag)
+}
+
+/// Whether what the engine has is newer than our snapshot, and stays so when the database is asked: ours is on its way.
+async fn is_ahead(known: &str, current: &Snapshot, app: &App) -> Result<bool, ApiError> {
+    let theirs = known.split(',').filter_map(|etag| snapshot::revision_of(etag.trim())).max();
+    match theirs {
+        Some(theirs) if theirs > current.revision => Ok(app.store.refresh().await?.revision >= theirs),
+        Some(_) | None => Ok(false),
+    }
 }
 
 /// RFC 7240: `wait=SECONDS` among others.

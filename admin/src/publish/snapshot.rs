@@ -46,6 +46,11 @@ impl Snapshot {
     }
 }
 
+/// The revision that an ETag of ours is of.
+pub fn revision_of(etag: &str) -> Option<u64> {
+    etag.strip_prefix('"')?.split_once('-')?.0.parse().ok()
+}
+
 /// Makes snapshots of the store's states from now on, the first one before it returns.
 ///
 /// # Errors
@@ -100,6 +105,8 @@ mod tests {
         assert_eq!((read.revision, read.check(&own).is_ok()), (3, true));
         let two = Snapshot::new(3, Some(jiff::Timestamp::UNIX_EPOCH), "{\"services\":[] }").unwrap();
         assert_ne!(one.etag, two.etag);
+        assert_eq!(revision_of(&one.etag), Some(3));
+        assert_eq!([revision_of(""), revision_of("\"x-1\""), revision_of("\"4\"")], [None; 3]);
         let mut unpacked = Vec::new();
         io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*one.packed), &mut unpacked).unwrap();
         assert_eq!(unpacked, one.plain);

@@ -128,6 +128,8 @@ impl Store {
     }
 
     async fn carry_out(&self, order: Order, now: Timestamp) -> Result<Revision, PublishError> {
+        // As the database keeps it, so that every admin says the same of a revision, now and after a restart.
+        let now = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
         let _changing = self.0.changing.lock().await;
         let base = self.0.refresh().await?;
         let mut ready = self.prepare(&order, base).await?;

@@ -11,6 +11,7 @@ use super::{Place, at, change, elements, knows, on_both, proposal, publish, serv
 
 on_both!(
     an_admin_sees_what_another_publishes,
+    all_admins_say_the_same_of_a_revision,
     an_edit_is_stale_although_this_admin_has_not_seen_why,
     of_many_who_publish_at_once_nobody_loses_anything,
     what_nobody_confirms_is_taken_back_by_exactly_one,
@@ -35,6 +36,18 @@ async fn an_admin_sees_what_another_publishes(place: &Place) {
     assert_eq!((after.revision, after.at), (3, Some(at(3))));
     let (old, new) = (before.get(Kind::Service, "a").unwrap(), after.get(Kind::Service, "a").unwrap());
     assert!(Arc::ptr_eq(old, new), "what did not change is shared");
+}
+
+async fn all_admins_say_the_same_of_a_revision(place: &Place) {
+    let (one, other) = (place.store().await, place.store().await);
+    let changes = vec![change("a", Some(service("a", 1)), None)];
+    // Finer than the database keeps it, as a clock is.
+    let now = at(1) + jiff::SignedDuration::from_nanos(1_234_567);
+    one.publish(proposal(changes, None), now).await.unwrap();
+    knows(&other, 1).await;
+    assert_eq!(one.state().at, other.state().at);
+    let of = |store: &Store| store.state().get(Kind::Service, "a").unwrap().changed_at;
+    assert_eq!(of(&one), of(&other));
 }
 
 async fn an_edit_is_stale_although_this_admin_has_not_seen_why(place: &Place) {

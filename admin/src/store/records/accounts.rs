@@ -1,6 +1,6 @@
 //! Accounts of those who administer.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::super::Store;
 use super::super::database::{Access, Row, Transaction, values};
@@ -36,6 +36,13 @@ pub struct AdminRecord {
     pub locked_until: Option<Timestamp>,
     /// Counts up with each change by an administrator.
     pub version: u64,
+}
+
+impl AdminRecord {
+    /// For how long it is still locked.
+    pub fn locked(&self, now: Timestamp) -> Option<SignedDuration> {
+        self.locked_until.filter(|until| *until > now).map(|until| until.duration_since(now))
+    }
 }
 
 impl Store {

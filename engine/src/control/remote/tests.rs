@@ -1,6 +1,6 @@
 use tokio::sync::oneshot;
 
-use super::report::{Collector, Identity, NAMES_MAX, NodeState, Want};
+use super::report::{Collector, Identity, NAMES_MAX, NodeState, Reporter, Want};
 use super::*;
 use crate::account::{Counters, Delta};
 use crate::clock;
@@ -153,6 +153,25 @@ async fn a_report_holds_what_has_changed_since_one_was_taken() {
     let all = collector.collect(&rig.engine);
     assert!(all.full);
     assert_eq!(all.flow.services.keys().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_thread_that_is_busy_for_long_does_not_end_the_reports() {
+    let rig = Rig::start_with_admin("").await;
+    let (questions, mut asked) = tokio::sync::mpsc::channel(1);
+    let place = Place::of(rig.gateway()).unwrap();
+    let identity = Identity {
+        instance: "i".into(),
+        boot: "b".into(),
+        hostname: "h".into(),
+        started_at: Timestamp::now(),
+    };
+    let task = tokio::spawn(Reporter { place, identity, news: Arc::default(), questions }.run());
+    let question = asked.recv().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    question(&rig.engine);
+    assert!(asked.recv().await.is_some(), "the next report");
+    assert!(!task.is_finished());
 }
 
 #[tokio::test]
