@@ -18,10 +18,12 @@ use super::extract::{Body, OptionalBody};
 use crate::app::App;
 use crate::auth::{Identity, Operator, Viewer};
 use crate::model::{Cause, Change, Kind, Revision};
-use crate::store::{self, Action, Conflict, Problem, REDACTED, redacted};
+use crate::store::{self, Action, Conflict, Over, Problem, REDACTED, redacted};
 
 /// Changes of a draft.
 const CHANGES_MAX: usize = 10_000;
+/// A change is put into the draft so often when it is written to elsewhere at the same time.
+const TRIES: usize = 10;
 
 /// `/draft` and below.
 pub fn router() -> OpenApiRouter<App> {
@@ -99,7 +101,8 @@ async fn put(
 ) -> Result<axum::Json<Draft>, ApiError> {
     let before = app.store.draft(owner(&who)?).await?.map(|draft| draft.changes).unwrap_or_default();
     let changes = changes.into_iter().map(|change| with_secrets(change, &before)).collect();
-    write(&app, &who, changes).await.map(axum::Json)
+    let written = write(&app, &who, Over::Any, changes).await?;
+    written.map(axum::Json).ok_or_else(overtaken)
 }
 
 #[utoipa::path(delete, path = "/draft", tag = "drafts", responses(
@@ -107,7 +110,7 @@ async fn put(
     (status = "4XX", description = "Not done, and why", body = ErrorBody),
 ))]
 async fn discard(Operator(who): Operator, State(app): State<App>) -> Result<StatusCode, ApiError> {
-    app.store.remove_draft(owner(&who)?).await?;
+    app.store.remove_draft(owner(&who)?, Over::Any).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -123,16 +126,30 @@ async fn publish_draft(
     let owner = owner(&who)?;
     let draft = app.store.draft(owner).await?.filter(|draft| !draft.changes.is_empty());
     let draft = draft.ok_or_else(|| ApiError::new(Code::Conflict, "there is nothing in the draft"))?;
+    let published = Over::Written(Some(draft.updated_at));
     let confirm = confirm_within(how.confirm_within_seconds)?;
     let done = publish(&app, &who, draft.changes, how.message, Cause::Change, confirm).await;
     let revision = done.map_err(|error| refused(error, None))?;
-    app.store.remove_draft(owner).await?;
+    app.store.remove_draft(owner, published).await?;
     Ok(axum::Json(revision))
 }
 
 /// Puts one change into the draft.
 pub async fn put_one(app: &App, who: &Identity, change: Change) -> Result<Draft, ApiError> {
-    let mut changes = app.store.draft(owner(who)?).await?.map(|draft| draft.changes).unwrap_or_default();
+    // The same account may be at it in another window.
+    for _ in 0..TRIES {
+        let before = app.store.draft(owner(who)?).await?;
+        let over = Over::Written(before.as_ref().map(|draft| draft.updated_at));
+        let changes = with(before.map(|draft| draft.changes).unwrap_or_default(), change.clone());
+        if let Some(draft) = write(app, who, over, changes).await? {
+            return Ok(draft);
+        }
+    }
+    Err(overtaken())
+}
+
+/// Changes with one more.
+fn with(mut changes: Vec<Change>, change: Change) -> Vec<Change> {
     let change = with_secrets(change, &changes);
     let same = changes.iter().position(|it| it.kind == change.kind && it.name == change.name);
     match same {
@@ -146,7 +163,11 @@ pub async fn put_one(app: &App, who: &Identity, change: Change) -> Result<Draft,
         }
         None => changes.push(change),
     }
-    write(app, who, changes).await
+    changes
+}
+
+fn overtaken() -> ApiError {
+    ApiError::new(Code::Conflict, "the draft is being changed elsewhere at the same time; try again")
 }
 
 /// How many changes there are in somebody's draft.
@@ -157,13 +178,22 @@ pub async fn count(app: &App, who: &Identity) -> Result<usize, ApiError> {
     }
 }
 
-async fn write(app: &App, who: &Identity, changes: Vec<Change>) -> Result<Draft, ApiError> {
+/// `None`: somebody else has written over it.
+async fn write(
+    app: &App,
+    who: &Identity,
+    over: Over,
+    changes: Vec<Change>,
+) -> Result<Option<Draft>, ApiError> {
     if changes.len() > CHANGES_MAX {
         let message = format!("are {}; right would be up to {CHANGES_MAX}", changes.len());
         return Err(ApiError::field("changes", message));
     }
-    let written = app.store.put_draft(owner(who)?, changes, Timestamp::now()).await;
-    Ok(view(app, Some(written.map_err(|error| refused(error, None))?)).await)
+    let written = app.store.put_draft(owner(who)?, over, changes, Timestamp::now()).await;
+    match written.map_err(|error| refused(error, None))? {
+        Some(draft) => Ok(Some(view(app, Some(draft)).await)),
+        None => Ok(None),
+    }
 }
 
 /// A secret that the draft holds already and that comes back as people see it.

@@ -50,7 +50,7 @@ pub use key::Resealed;
 pub use records::Page;
 pub use records::accounts::AdminRecord;
 pub use records::audit::{AuditFilter, AuditRecord};
-pub use records::drafts::Draft;
+pub use records::drafts::{Draft, Over};
 pub use records::instances::Told;
 pub use records::sessions::SessionRecord;
 pub use records::tokens::{LinkPurpose, LinkRecord, NewToken, TokenRecord};

@@ -114,7 +114,10 @@ async fn what_nobody_confirms_is_taken_back_once() {
 async fn a_tenants_secret_is_hashed_before_it_is_written_anywhere() {
     let (store, folder) = store().await;
     let tenant = json!({ "app_id": "app", "name": "App", "secret": "do-not-keep-me" });
-    store.put_draft(1, vec![change(Kind::Tenant, "app", Some(tenant.clone()), None)], at(1)).await.unwrap();
+    store
+        .put_draft(1, Over::Any, vec![change(Kind::Tenant, "app", Some(tenant.clone()), None)], at(1))
+        .await
+        .unwrap();
     publish(&store, vec![change(Kind::Tenant, "app", Some(tenant), None)], 2).await.unwrap();
     let draft = store.draft(1).await.unwrap().unwrap();
     assert!(draft.changes[0].body.as_ref().unwrap()["secret_sha256"].is_string());

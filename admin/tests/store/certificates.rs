@@ -1,7 +1,7 @@
 //! Keys of certificates: never in the database as they are, and found again with the right key alone.
 
 use coregate_admin::model::{Change, Kind};
-use coregate_admin::store::{DatabaseUrl, PublishError, SealingKey, Store};
+use coregate_admin::store::{DatabaseUrl, Over, PublishError, SealingKey, Store};
 use coregate_tests::mariadb::MariaDb;
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ async fn a_key_is_sealed_and_engines_get_it_in_clear(place: &Place) {
     let store = open(place).await;
     let (chain, secret) = pair();
     let body = json!({ "name": "www", "chain": chain, "key": secret });
-    store.put_draft(1, vec![certificate("www", body.clone(), None)], super::at(1)).await.unwrap();
+    store.put_draft(1, Over::Any, vec![certificate("www", body.clone(), None)], super::at(1)).await.unwrap();
     let draft = store.draft(1).await.unwrap().unwrap().changes;
     assert!(draft[0].body.as_ref().unwrap()["key"].as_str().unwrap().starts_with("enc:v1:"));
     publish(&store, draft, 1).await.unwrap();

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use coregate_admin::model::{Change, Kind};
-use coregate_admin::store::{AuditFilter, CHANGES_MAX, KEYS_MAX, Page, PublishError, Store, StoreError};
+use coregate_admin::store::{
+    AuditFilter, CHANGES_MAX, KEYS_MAX, Over, Page, PublishError, Store, StoreError,
+};
 use coregate_tests::mariadb::MariaDb;
 use serde_json::json;
 
@@ -111,7 +113,7 @@ async fn what_waits_to_be_confirmed_can_be_taken_back(place: &Place) {
 async fn the_state_that_a_draft_is_based_on_stays_as_long_as_the_draft(place: &Place) {
     let store = place.store().await;
     history(&store, 3).await;
-    store.put_draft(7, vec![change("c", Some(service("c", 1)), None)], at(3)).await.unwrap();
+    store.put_draft(7, Over::Any, vec![change("c", Some(service("c", 1)), None)], at(3)).await.unwrap();
     let base = elements(&store.state());
     for id in 4..=8 {
         publish(&store, vec![change("a", Some(service("a", id)), Some(id - 1))], at_second(id))
@@ -124,7 +126,7 @@ async fn the_state_that_a_draft_is_based_on_stays_as_long_as_the_draft(place: &P
     assert_eq!(store.revision(3).await.unwrap().map(|it| it.id), Some(3));
     assert_eq!(store.diff(3, 8).await.unwrap().unwrap().items.len(), 1);
     assert!(store.state_at(4).await.unwrap().is_none());
-    store.remove_draft(7).await.unwrap();
+    store.remove_draft(7, Over::Any).await.unwrap();
     publish(&store, vec![change("a", Some(service("a", 9)), Some(8))], 9).await.unwrap();
     store.forget_revisions(2).await.unwrap();
     assert!(store.state_at(3).await.unwrap().is_none());

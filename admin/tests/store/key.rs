@@ -1,7 +1,7 @@
 //! The key that seals is replaced: everything opens with the new one alone, or nothing has changed.
 
 use coregate_admin::model::{Change, Kind};
-use coregate_admin::store::{AuditFilter, Page, PublishError, Resealed, SealingKey, Store};
+use coregate_admin::store::{AuditFilter, Over, Page, PublishError, Resealed, SealingKey, Store};
 use serde_json::{Value, json};
 
 use super::{Place, alice, at, on_both, publish};
@@ -43,7 +43,7 @@ async fn everything_opens_with_the_new_key_and_nothing_with_the_old_one(place: &
     publish(&store, vec![first], 1).await.unwrap();
     publish(&store, vec![second, other], 2).await.unwrap();
     let (drafted, fourth) = certificate("c", None);
-    store.put_draft(1, vec![drafted], at(3)).await.unwrap();
+    store.put_draft(1, Over::Any, vec![drafted], at(3)).await.unwrap();
     let done = store.replace_key(&key("77"), &alice(), at(4)).await.unwrap();
     assert_eq!(done, Resealed { certificates: 2, older: 1, in_drafts: 1 });
     let refused = Store::open(&place.url, Some(key("5a"))).await.err().unwrap().to_string();
@@ -72,7 +72,7 @@ async fn an_admin_with_the_old_key_writes_nothing_that_nobody_could_open(place: 
     let refused = publish(&running, vec![new.clone()], 3).await;
     let Err(PublishError::Database(error)) = refused else { panic!("{refused:?}") };
     assert!(error.to_string().contains("was replaced meanwhile"), "{error}");
-    let refused = running.put_draft(1, vec![new.clone()], at(4)).await.err().unwrap().to_string();
+    let refused = running.put_draft(1, Over::Any, vec![new.clone()], at(4)).await.err().unwrap().to_string();
     assert!(refused.contains("was replaced meanwhile"), "{refused}");
     // What has no key goes on.
     publish(&running, vec![super::change("s", Some(super::service("s", 1)), None)], 5).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_key_that_cannot_be_replaced_stays(place: &Place) {
     // A row that somebody has spoiled: nothing is replaced, and it says which.
     let broken = json!({ "name": "b", "chain": "x", "key": "enc:v1:AAAA" });
     let draft = Change { kind: Kind::Certificate, name: "b".to_owned(), body: Some(broken), based_on: None };
-    store.put_draft(1, vec![draft], at(3)).await.unwrap();
+    store.put_draft(1, Over::Any, vec![draft], at(3)).await.unwrap();
     let refused = store.replace_key(&key("77"), &alice(), at(4)).await.unwrap_err().to_string();
     assert!(refused.contains("the key of \"b\" cannot be opened"), "{refused}");
     assert_eq!(in_clear(&open(place, "5a").await), [secret]);

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod certificates;
+mod drafts;
 mod forget;
 mod key;
 mod model;

@@ -21,6 +21,15 @@ pub struct Draft {
     pub updated_at: Timestamp,
 }
 
+/// Which draft is to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Whatever is there.
+    Any,
+    /// The one that was written then; `None`: there is to be none.
+    Written(Option<Timestamp>),
+}
+
 impl Store {
     /// An account's draft.
     pub async fn draft(&self, admin_id: u64) -> Result<Option<Draft>, StoreError> {
@@ -34,22 +43,29 @@ impl Store {
         Ok(Some(Draft { changes, base_revision, updated_at }))
     }
 
-    /// Keeps these changes in place of the draft before. What they hold of secrets is hashed and sealed first, which is the
-    /// one thing that can be wrong with a change here.
+    /// Keeps these changes in place of the draft before; `None`: that is not the one there, and it stays. What they hold of
+    /// secrets is hashed and sealed first, which is the one thing that can be wrong with a change here.
     pub async fn put_draft(
         &self,
         admin_id: u64,
+        over: Over,
         changes: Vec<Change>,
         now: Timestamp,
-    ) -> Result<Draft, PublishError> {
+    ) -> Result<Option<Draft>, PublishError> {
         let state = self.state();
         let changes = self.kept(&state, changes).map_err(PublishError::Invalid)?;
         let draft = Draft { changes, base_revision: state.revision, updated_at: now };
         let body = serde_json::to_string(&draft.changes)
             .map_err(|error| StoreError::Unusable(format!("the draft cannot be written: {error}")))?;
         let mut transaction = self.0.database.begin(Access::Write).await?;
-        // Its base must not be forgotten, and the sealing key not be replaced, while it is written.
+        // Its base must not be forgotten, the sealing key not be replaced, and nobody else write, while it is written.
         history::lock_head(&mut transaction).await?;
+        let sql = "SELECT updated_at FROM drafts WHERE admin_id = ?";
+        let rows = transaction.query(sql, values![admin_id]).await?;
+        let there = rows.into_iter().next().map(|mut row| row.time()).transpose()?;
+        if matches!(over, Over::Written(expected) if expected != there) {
+            return Ok(None);
+        }
         if draft.changes.iter().any(|it| it.kind == Kind::Certificate && it.body.is_some()) {
             key::still(&mut transaction, self.0.key.as_ref()).await?;
         }
@@ -57,7 +73,7 @@ impl Store {
         let sql = "INSERT INTO drafts (admin_id, base_revision, body, updated_at) VALUES (?, ?, ?, ?)";
         transaction.execute(sql, values![admin_id, draft.base_revision, body, now]).await?;
         transaction.commit().await?;
-        Ok(draft)
+        Ok(Some(draft))
     }
 
     /// Changes as they may be written down.
@@ -78,8 +94,15 @@ impl Store {
         if problems.is_empty() { Ok(kept) } else { Err(problems) }
     }
 
-    /// Throws it away.
-    pub async fn remove_draft(&self, admin_id: u64) -> Result<(), StoreError> {
-        self.0.database.execute("DELETE FROM drafts WHERE admin_id = ?", values![admin_id]).await.map(drop)
+    /// Throws it away, if it is that one; with [`Over::Written`] one that was written since stays.
+    pub async fn remove_draft(&self, admin_id: u64, over: Over) -> Result<(), StoreError> {
+        let (sql, values) = match over {
+            Over::Any => ("DELETE FROM drafts WHERE admin_id = ?", values![admin_id]),
+            Over::Written(None) => return Ok(()),
+            Over::Written(Some(at)) => {
+                ("DELETE FROM drafts WHERE admin_id = ? AND updated_at = ?", values![admin_id, at])
+            }
+        };
+        self.0.database.execute(sql, values).await.map(drop)
     }
 }
