@@ -1,47 +1,30 @@
 // Who did what, and from where.
 
-import { useEffect, useState } from 'preact/hooks'
 import { locale, t, word } from '../i18n'
-import { api } from '../lib/api'
 import { show } from '../lib/diff'
 import { actor, dateTime } from '../lib/format'
-import { useLoad, useSettled } from '../lib/load'
-import { go, href, route } from '../lib/router'
-import { revisionSeen } from '../lib/state'
-import type { AuditEntry, Json, Page as PageOf } from '../lib/types'
+import { useList } from '../lib/list'
+import { href } from '../lib/router'
+import type { AuditEntry, Json } from '../lib/types'
 import { Empty, Failure, PageHead, Spinner } from '../ui/basics'
 import { Pager, Search, Table } from '../ui/table'
 
 const PER_PAGE = 50
 
 export function Page() {
-  const search = route.value.query.get('search') ?? ''
-  const page = Math.max(1, Number(route.value.query.get('page')) || 1)
-  const put = (change: { search?: string; page?: number }) => {
-    const next = { search, page: 1, ...change }
-    go(href(['audit'], { search: next.search, page: next.page > 1 ? next.page : '' }), true)
-  }
-  const [typed, setTyped] = useState(search)
-  const settled = useSettled(typed, 200)
-  useEffect(() => {
-    if (settled !== search) put({ search: settled })
-  }, [settled])
-  const loaded = useLoad(
-    (stop) => api.get<PageOf<AuditEntry>>('/audit', { search, page, per_page: PER_PAGE }, stop),
-    [search, page, revisionSeen.value],
-  )
-  const list = loaded.data
+  const audit = useList<AuditEntry>('audit', PER_PAGE)
+  const { list, whole } = audit
   return (
     <>
       <PageHead title={t('nav.audit')} about={t('audit.about')} />
       <div class="toolbar">
-        <Search value={typed} onInput={setTyped} label={t('audit.search')} />
+        <Search {...audit.search} label={t('audit.search')} />
       </div>
-      <Failure error={loaded.error} retry={loaded.reload} />
-      {!list && !loaded.error && <Spinner />}
+      <Failure error={audit.error} retry={audit.reload} />
+      {!list && !audit.error && <Spinner />}
       {list?.items.length === 0 && (
-        <Empty icon="audit" title={search ? t('search.none') : t('audit.empty')}>
-          {search ? t('search.none_text') : t('audit.empty_text')}
+        <Empty icon="audit" title={whole ? t('audit.empty') : t('search.none')}>
+          {whole ? t('audit.empty_text') : t('search.none_text')}
         </Empty>
       )}
       {list && list.items.length > 0 && (
@@ -77,7 +60,7 @@ export function Page() {
               },
             ]}
           />
-          <Pager page={page} perPage={PER_PAGE} total={list.total} onPage={(next) => put({ page: next })} />
+          <Pager {...audit.pager} />
         </>
       )}
     </>

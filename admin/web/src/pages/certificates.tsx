@@ -5,12 +5,13 @@ import { DeleteButton } from '../form/delete'
 import { locale, t } from '../i18n'
 import { ApiError, api, may, seg } from '../lib/api'
 import { actor, date } from '../lib/format'
+import { useList } from '../lib/list'
 import { useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
 import { loadStatus, notify, revisionSeen } from '../lib/state'
-import type { CertificateSummary, Detail, Page as PageOf, Saved } from '../lib/types'
+import type { CertificateSummary, Detail, Saved } from '../lib/types'
 import { Ago, Button, Callout, Card, Empty, Failure, Field, LinkButton, PageHead, Spinner, State } from '../ui/basics'
-import { Table } from '../ui/table'
+import { Pager, Search, Table } from '../ui/table'
 import { ListenerTabs } from './listeners'
 
 export function Page({ rest }: { rest: string[] }) {
@@ -25,12 +26,11 @@ function Expiry({ days }: { days: number }) {
   return <State tone={tone}>{t('certificates.days', { n: days })}</State>
 }
 
+const PER_PAGE = 50
+
 function List() {
-  const loaded = useLoad(
-    (stop) => api.get<PageOf<CertificateSummary>>('/certificates', { per_page: 200 }, stop),
-    [revisionSeen.value],
-  )
-  const list = loaded.data
+  const certificates = useList<CertificateSummary>('certificates', PER_PAGE)
+  const { list } = certificates
   const create = may('operator') && (
     <LinkButton href="#/certificates?new=1" look="primary" icon="upload">
       {t('certificates.upload')}
@@ -40,11 +40,21 @@ function List() {
     <>
       <PageHead title={t('certificates.title')} actions={create || undefined} />
       <ListenerTabs current="certificates" />
-      <Failure error={loaded.error} retry={loaded.reload} />
-      {!list && !loaded.error && <Spinner />}
-      {list && list.items.length === 0 && (
+      <Failure error={certificates.error} retry={certificates.reload} />
+      {!list && !certificates.error && <Spinner />}
+      {list && list.total === 0 && certificates.whole && (
         <Empty icon="lock" title={t('certificates.empty')} action={create}>
           {t('certificates.empty_text')}
+        </Empty>
+      )}
+      {list && (list.total > PER_PAGE || !certificates.whole) && (
+        <div class="toolbar">
+          <Search {...certificates.search} label={t('certificates.search')} />
+        </div>
+      )}
+      {list && list.total === 0 && !certificates.whole && (
+        <Empty icon="search" title={t('search.none')}>
+          {t('search.none_text')}
         </Empty>
       )}
       {list && list.items.length > 0 && (
@@ -66,6 +76,7 @@ function List() {
           ]}
         />
       )}
+      {list && list.total > PER_PAGE && <Pager {...certificates.pager} />}
     </>
   )
 }
@@ -211,13 +222,7 @@ export function splitPem(text: string): { chain: string; key: string } {
 
 function One({ name }: { name: string }) {
   const loaded = useLoad(
-    async (stop) => {
-      const [detail, page] = await Promise.all([
-        api.get<Detail & Partial<CertificateSummary>>(`/certificates/${seg(name)}`, {}, stop),
-        api.get<PageOf<CertificateSummary>>('/certificates', { search: name, per_page: 200 }, stop),
-      ])
-      return { detail, facts: page.items.find((row) => row.name === name) }
-    },
+    (stop) => api.get<Detail & CertificateSummary>(`/certificates/${seg(name)}`, {}, stop),
     [name, revisionSeen.value],
   )
   const [replacing, setReplacing] = useState(false)
@@ -232,14 +237,14 @@ function One({ name }: { name: string }) {
       <Spinner />
     )
   }
-  const { detail, facts } = loaded.data
-  const used = facts?.used_by ?? []
+  const detail = loaded.data
+  const used = detail.used_by
   return (
     <>
       <PageHead
         title={name}
         back={back}
-        badges={facts && <Expiry days={facts.days_left} />}
+        badges={<Expiry days={detail.days_left} />}
         actions={
           may('operator') && (
             <>
@@ -271,12 +276,12 @@ function One({ name }: { name: string }) {
       <Card title={t('certificates.facts')}>
         <dl class="facts">
           <dt>{t('certificates.names')}</dt>
-          <dd class="code">{facts?.names.join(', ')}</dd>
+          <dd class="code">{detail.names.join(', ')}</dd>
           <dt>{t('certificates.issuer')}</dt>
-          <dd>{facts?.issuer}</dd>
+          <dd>{detail.issuer}</dd>
           <dt>{t('certificates.valid')}</dt>
           <dd>
-            {date(facts?.not_before, locale.value)} – {date(facts?.not_after, locale.value)}
+            {date(detail.not_before, locale.value)} – {date(detail.not_after, locale.value)}
           </dd>
           <dt>{t('certificates.used')}</dt>
           <dd>

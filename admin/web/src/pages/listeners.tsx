@@ -6,12 +6,12 @@ import { ItemEditor } from '../form/editor'
 import { t } from '../i18n'
 import { api, may, seg } from '../lib/api'
 import { actor } from '../lib/format'
+import { useList } from '../lib/list'
 import { useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
-import { revisionSeen } from '../lib/state'
-import type { Detail, ListenerSummary, Page as PageOf, Saved } from '../lib/types'
+import type { Detail, ListenerSummary, Saved } from '../lib/types'
 import { Ago, Badge, Empty, Failure, LinkButton, PageHead, Spinner, Tabs } from '../ui/basics'
-import { Table } from '../ui/table'
+import { Pager, Search, Table } from '../ui/table'
 
 export function ListenerTabs({ current }: { current: 'listeners' | 'certificates' }) {
   return (
@@ -31,12 +31,11 @@ export function Page({ rest }: { rest: string[] }) {
   return <One key={name} name={name} />
 }
 
+const PER_PAGE = 50
+
 function List() {
-  const loaded = useLoad(
-    (stop) => api.get<PageOf<ListenerSummary>>('/listeners', { per_page: 200 }, stop),
-    [revisionSeen.value],
-  )
-  const list = loaded.data
+  const listeners = useList<ListenerSummary>('listeners', PER_PAGE)
+  const { list } = listeners
   const create = may('operator') && (
     <LinkButton href="#/listeners?new=1" look="primary" icon="plus">
       {t('listeners.create')}
@@ -46,11 +45,21 @@ function List() {
     <>
       <PageHead title={t('nav.listeners')} actions={create || undefined} />
       <ListenerTabs current="listeners" />
-      <Failure error={loaded.error} retry={loaded.reload} />
-      {!list && !loaded.error && <Spinner />}
-      {list && list.items.length === 0 && (
+      <Failure error={listeners.error} retry={listeners.reload} />
+      {!list && !listeners.error && <Spinner />}
+      {list && list.total === 0 && listeners.whole && (
         <Empty icon="listeners" title={t('listeners.empty')} action={create}>
           {t('listeners.empty_text')}
+        </Empty>
+      )}
+      {list && (list.total > PER_PAGE || !listeners.whole) && (
+        <div class="toolbar">
+          <Search {...listeners.search} label={t('listeners.search')} />
+        </div>
+      )}
+      {list && list.total === 0 && !listeners.whole && (
+        <Empty icon="search" title={t('search.none')}>
+          {t('search.none_text')}
         </Empty>
       )}
       {list && list.items.length > 0 && (
@@ -87,6 +96,7 @@ function List() {
           ]}
         />
       )}
+      {list && list.total > PER_PAGE && <Pager {...listeners.pager} />}
     </>
   )
 }

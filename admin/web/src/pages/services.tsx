@@ -1,15 +1,16 @@
 // Services: a list that the server pages, searches and sorts; one service with its traffic, its nodes and its form.
 
-import { useEffect, useState } from 'preact/hooks'
+import { useState } from 'preact/hooks'
 import { DeleteButton } from '../form/delete'
 import { ItemEditor } from '../form/editor'
 import { locale, t } from '../i18n'
 import { type ApiError, api, may, seg } from '../lib/api'
 import { actor, integer, rate } from '../lib/format'
-import { useEvery, useLoad, useSettled } from '../lib/load'
+import { useList } from '../lib/list'
+import { useEvery, useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
 import { loadStatus, notify, revisionSeen } from '../lib/state'
-import type { Body, Detail, Flow, Page as PageOf, Saved, ServiceSummary } from '../lib/types'
+import type { Body, Detail, Flow, Saved, ServiceSummary } from '../lib/types'
 import {
   Ago,
   Badge,
@@ -36,55 +37,16 @@ export function Page({ rest }: { rest: string[] }) {
 
 const PER_PAGE = 25
 
-/** The list's state stands in the address: it can be shared, and "back" works. */
-function useQuery() {
-  const query = route.value.query
-  const now = {
-    search: query.get('search') ?? '',
-    page: Math.max(1, Number(query.get('page')) || 1),
-    sort: query.get('sort') ?? 'name',
-    enabled: query.get('enabled') ?? '',
-  }
-  const put = (change: Partial<typeof now>) => {
-    const next = { ...now, page: 1, ...change }
-    go(
-      href(['services'], {
-        search: next.search,
-        sort: next.sort === 'name' ? '' : next.sort,
-        enabled: next.enabled,
-        page: next.page > 1 ? next.page : '',
-      }),
-      true,
-    )
-  }
-  return { now, put }
-}
-
 function List() {
-  const { now, put } = useQuery()
-  const [typed, setTyped] = useState(now.search)
-  const settled = useSettled(typed, 150)
-  useEffect(() => {
-    if (settled !== now.search) put({ search: settled })
-  }, [settled])
-  const loaded = useLoad(
-    (stop) =>
-      api.get<PageOf<ServiceSummary>>(
-        '/services',
-        { search: now.search, page: now.page, per_page: PER_PAGE, sort: now.sort, enabled: now.enabled },
-        stop,
-      ),
-    [now.search, now.page, now.sort, now.enabled, revisionSeen.value],
-  )
-  useEvery(5000, loaded.reload)
+  const services = useList<ServiceSummary>('services', PER_PAGE, 'name')
+  const { list, now, put } = services
+  useEvery(5000, services.reload)
   const tag = locale.value.tag
-  const list = loaded.data
   const create = may('operator') && (
     <LinkButton href="#/services?new=1" look="primary" icon="plus">
       {t('services.create')}
     </LinkButton>
   )
-  const untouched = now.search === '' && now.enabled === ''
   return (
     <>
       <PageHead
@@ -92,9 +54,9 @@ function List() {
         badges={list && <Badge>{integer(list.total, tag)}</Badge>}
         actions={create || undefined}
       />
-      <Failure error={loaded.error} retry={loaded.reload} />
-      {!list && !loaded.error && <Spinner />}
-      {list && list.total === 0 && untouched ? (
+      <Failure error={services.error} retry={services.reload} />
+      {!list && !services.error && <Spinner />}
+      {list && list.total === 0 && services.whole ? (
         <Empty icon="services" title={t('services.empty')} action={create}>
           {t('services.empty_text')}
         </Empty>
@@ -102,7 +64,7 @@ function List() {
         list && (
           <>
             <div class="toolbar">
-              <Search value={typed} onInput={setTyped} label={t('services.search')} />
+              <Search {...services.search} label={t('services.search')} />
               <Segmented
                 label={t('services.filter')}
                 value={now.enabled}
@@ -126,7 +88,7 @@ function List() {
                 href={(row) => href(['services', row.name])}
                 sort={now.sort}
                 onSort={(sort) => put({ sort })}
-                busy={loaded.busy && list.page !== now.page}
+                busy={services.busy && list.page !== now.page}
                 columns={[
                   {
                     id: 'name',
@@ -161,7 +123,7 @@ function List() {
                 ]}
               />
             )}
-            <Pager page={now.page} perPage={PER_PAGE} total={list.total} onPage={(page) => put({ page })} />
+            <Pager {...services.pager} />
           </>
         )
       )}

@@ -1,16 +1,17 @@
 // Tenants: callers with credentials and limits of their own. Their secret is seen once.
 
-import { useEffect, useState } from 'preact/hooks'
+import { useState } from 'preact/hooks'
 import { DeleteButton } from '../form/delete'
 import { ItemEditor } from '../form/editor'
 import { SecretDialog } from '../form/secret'
 import { locale, t } from '../i18n'
 import { ApiError, api, may, seg } from '../lib/api'
 import { compact, integer, percent, rate } from '../lib/format'
-import { useEvery, useLoad, useSettled } from '../lib/load'
+import { useList } from '../lib/list'
+import { useEvery, useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
 import { loadStatus, revisionSeen } from '../lib/state'
-import type { Detail, Flow, Page as PageOf, Saved, TenantSummary } from '../lib/types'
+import type { Detail, Flow, Saved, TenantSummary } from '../lib/types'
 import { Badge, Button, Callout, Card, Dialog, Empty, Failure, LinkButton, PageHead, Spinner, Tabs } from '../ui/basics'
 import { DayChart } from '../ui/chart'
 import { Pager, Search, Table } from '../ui/table'
@@ -24,33 +25,10 @@ export function Page({ rest }: { rest: string[] }) {
 const PER_PAGE = 25
 
 function List() {
-  const query = route.value.query
-  const search = query.get('search') ?? ''
-  const page = Math.max(1, Number(query.get('page')) || 1)
-  const sort = query.get('sort') ?? 'app_id'
-  const put = (change: { search?: string; page?: number; sort?: string }) => {
-    const next = { search, page: 1, sort, ...change }
-    go(
-      href(['tenants'], {
-        ...next,
-        sort: next.sort === 'app_id' ? '' : next.sort,
-        page: next.page > 1 ? next.page : '',
-      }),
-      true,
-    )
-  }
-  const [typed, setTyped] = useState(search)
-  const settled = useSettled(typed, 150)
-  useEffect(() => {
-    if (settled !== search) put({ search: settled })
-  }, [settled])
-  const loaded = useLoad(
-    (stop) => api.get<PageOf<TenantSummary>>('/tenants', { search, page, sort, per_page: PER_PAGE }, stop),
-    [search, page, sort, revisionSeen.value],
-  )
-  useEvery(5000, loaded.reload)
+  const tenants = useList<TenantSummary>('tenants', PER_PAGE, 'app_id')
+  const { list, now, put } = tenants
+  useEvery(5000, tenants.reload)
   const tag = locale.value.tag
-  const list = loaded.data
   const create = may('operator') && (
     <LinkButton href="#/tenants?new=1" look="primary" icon="plus">
       {t('tenants.create')}
@@ -63,9 +41,9 @@ function List() {
         badges={list && <Badge>{integer(list.total, tag)}</Badge>}
         actions={create || undefined}
       />
-      <Failure error={loaded.error} retry={loaded.reload} />
-      {!list && !loaded.error && <Spinner />}
-      {list && list.total === 0 && search === '' ? (
+      <Failure error={tenants.error} retry={tenants.reload} />
+      {!list && !tenants.error && <Spinner />}
+      {list && list.total === 0 && tenants.whole ? (
         <Empty icon="tenants" title={t('tenants.empty')} action={create}>
           {t('tenants.empty_text')}
         </Empty>
@@ -73,7 +51,7 @@ function List() {
         list && (
           <>
             <div class="toolbar">
-              <Search value={typed} onInput={setTyped} label={t('tenants.search')} />
+              <Search {...tenants.search} label={t('tenants.search')} />
             </div>
             {list.items.length === 0 ? (
               <Empty icon="search" title={t('search.none')}>
@@ -85,8 +63,8 @@ function List() {
                 rows={list.items}
                 rowKey={(row) => row.app_id}
                 href={(row) => href(['tenants', row.app_id])}
-                sort={sort}
-                onSort={(next) => put({ sort: next })}
+                sort={now.sort}
+                onSort={(sort) => put({ sort })}
                 columns={[
                   {
                     id: 'id',
@@ -131,7 +109,7 @@ function List() {
                 ]}
               />
             )}
-            <Pager page={page} perPage={PER_PAGE} total={list.total} onPage={(next) => put({ page: next })} />
+            <Pager {...tenants.pager} />
           </>
         )
       )}
