@@ -384,10 +384,11 @@ impl ShardCounters {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn ending(total_us: u64, upstream_us: u64) -> Ending {
+    /// One that ended well.
+    pub(crate) fn ending(total_us: u64, upstream_us: u64) -> Ending {
         Ending {
             cause: Cause::Done,
             phase: Phase::Complete,

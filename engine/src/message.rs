@@ -24,7 +24,12 @@ pub enum ToShard {
         opened: Vec<(Arc<str>, OwnedFd)>,
     },
     /// The set of live nodes of one service has changed.
-    Nodes(Arc<NodesChanged>),
+    Nodes {
+        /// Where the service is in the snapshot that was sent last.
+        index: usize,
+        /// Which of its nodes are live.
+        changed: Arc<NodesChanged>,
+    },
     /// Hand over what was counted since the last delta, now.
     Report,
     /// Nothing: that it comes is what it is for. See [`crate::control::shards::Shards::wake`].

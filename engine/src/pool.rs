@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
@@ -39,43 +39,63 @@ impl PeerId {
     }
 }
 
-/// All pools of a shard.
+/// All pools of a shard. What is done to all of them now and then costs what has connections, not what is configured: the
+/// shard serves nobody meanwhile.
 #[derive(Default)]
 pub struct Pools {
-    by_peer: RefCell<HashMap<PeerId, Rc<NodePool>>>,
+    by_peer: RefCell<HashMap<PeerId, Weak<NodePool>>>,
+    /// Peers at which those that are gone are forgotten.
+    clean_at: Cell<usize>,
+    stocked: Rc<Stocked>,
 }
+
+/// The pools that have connections, or had some when they were last looked at.
+type Stocked = RefCell<Vec<Rc<NodePool>>>;
 
 impl Pools {
     /// The pool of a peer; made if there is none. Nodes that stay over a reconfiguration find theirs again.
     pub fn of(&self, peer: PeerId) -> Rc<NodePool> {
-        self.by_peer.borrow_mut().entry(peer).or_default().clone()
+        let mut by_peer = self.by_peer.borrow_mut();
+        if let Some(known) = by_peer.get(&peer).and_then(Weak::upgrade) {
+            return known;
+        }
+        if by_peer.len() >= self.clean_at.get() {
+            by_peer.retain(|_, pool| pool.strong_count() > 0);
+            self.clean_at.set((by_peer.len() * 2).max(64));
+        }
+        let made = NodePool::new(self.stocked.clone());
+        by_peer.insert(peer, Rc::downgrade(&made));
+        made
     }
 
-    /// Drops connections that have ended or are idle for too long, and pools that nobody has any more with all that is
-    /// in them.
+    /// Drops connections that have ended or are idle for too long, and all that are in pools that nobody has any more.
     pub fn sweep(&self, now: Instant) {
-        self.by_peer.borrow_mut().retain(|_, pool| {
+        let mut pools = self.stocked.take();
+        pools.retain(|pool| {
             pool.sweep(now);
-            Rc::strong_count(pool) > 1
+            let stays = Rc::strong_count(pool) > 1 && !pool.is_empty();
+            pool.listed.set(stays);
+            stays
         });
+        self.stocked.borrow_mut().append(&mut pools);
     }
 
     /// Drops an idle connection of each node that has its most, where exchanges on other shards wait for one: they would
     /// wait until it times out.
     pub fn give_way(&self) {
-        for pool in self.by_peer.borrow().values() {
+        for pool in &*self.stocked.borrow() {
             pool.give_way();
         }
     }
 
     /// Idle connections of all peers.
     pub fn idle_count(&self) -> usize {
-        self.by_peer.borrow().values().map(|pool| pool.idle_count()).sum()
+        self.stocked.borrow().iter().map(|pool| pool.idle_count()).sum()
     }
 
     /// Drops all idle connections.
     pub fn clear(&self) {
-        for pool in self.by_peer.borrow().values() {
+        for pool in &*self.stocked.borrow() {
             pool.idle.borrow_mut().clear();
             pool.multiplexed.borrow_mut().clear();
         }
@@ -83,8 +103,11 @@ impl Pools {
 }
 
 /// The connections to one peer that can carry another request.
-#[derive(Default)]
 pub struct NodePool {
+    me: Weak<Self>,
+    stocked: Rc<Stocked>,
+    /// It is among the stocked.
+    listed: Cell<bool>,
     /// Of HTTP/1.1; the one used last at the end.
     idle: RefCell<Vec<Idle>>,
     /// Of HTTP/2; busy ones too. The first that has room is used, so that the last fall idle.
@@ -129,6 +152,33 @@ struct Idle {
 }
 
 impl NodePool {
+    fn new(stocked: Rc<Stocked>) -> Rc<Self> {
+        Rc::new_cyclic(|me| Self {
+            me: me.clone(),
+            stocked,
+            listed: Cell::default(),
+            idle: RefCell::default(),
+            multiplexed: RefCell::default(),
+            connecting: Cell::default(),
+            failed: RefCell::default(),
+            complained: Cell::default(),
+            waiters: RefCell::default(),
+            waiting: Cell::default(),
+            turns: Cell::default(),
+        })
+    }
+
+    /// Notes that it has connections.
+    fn list(&self) {
+        if !self.listed.replace(true) {
+            self.stocked.borrow_mut().extend(self.me.upgrade());
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.idle.borrow().is_empty() && self.multiplexed.borrow().is_empty()
+    }
+
     /// The connection used last that can carry another request.
     pub fn take(&self, now: Instant) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
@@ -148,6 +198,7 @@ impl NodePool {
         } else {
             connection.rest();
             self.idle.borrow_mut().push(Idle { connection, expires: now + keep.idle_timeout });
+            self.list();
         }
         self.wake_one()
     }
@@ -227,6 +278,7 @@ impl NodePool {
     /// Adds a connection that others may have streams on.
     pub fn add_multiplexed(&self, connection: Rc<Multiplexed>) {
         self.multiplexed.borrow_mut().push(connection);
+        self.list();
     }
 
     /// Keeps an HTTP/2 connection on which an exchange has ended, or lets it end with its last stream. Whether one that

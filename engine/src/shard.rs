@@ -13,7 +13,7 @@ mod gauges;
 mod leases;
 mod subjects;
 
-use std::cell::{Cell, LazyCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -31,7 +31,7 @@ use crate::access_log::{self, AccessLog};
 use crate::account::{Delta, Ending};
 use crate::clock::{self, DayClock, HttpDate};
 use crate::control::shards::share;
-use crate::control::snapshot::{ServicePlan, Snapshot};
+use crate::control::snapshot::Snapshot;
 use crate::limit::Day;
 use crate::message::{FromShard, NodesChanged, ToShard};
 use crate::net::{self, Net};
@@ -120,6 +120,7 @@ pub struct Shard {
 }
 
 /// The configuration in force on a shard.
+#[derive(Clone)]
 pub struct Live {
     /// As the control thread compiled it.
     pub snapshot: Arc<Snapshot>,
@@ -170,6 +171,9 @@ pub fn spawn(seed: ShardSeed) -> io::Result<JoinHandle<()>> {
             && !core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
         {
             tracing::warn!(shard = index, cpu, "could not pin the shard to its CPU");
+        }
+        if let Err(error) = net::slice::shorten() {
+            tracing::debug!(shard = index, %error, "the shard may wait for its CPU where others run on it");
         }
         let executor = patiently(|| {
             LocalExecutorBuilder::new(Placement::Unbound)
@@ -251,7 +255,7 @@ async fn take_orders(shard: Rc<Shard>, mut orders: mpsc::Receiver<ToShard>) {
     while let Some(order) = orders.recv().await {
         match order {
             ToShard::Snapshot { snapshot, opened } => shard.apply(snapshot, opened),
-            ToShard::Nodes(change) => shard.nodes_changed(&change),
+            ToShard::Nodes { index, changed } => shard.nodes_changed(index, &changed),
             ToShard::Report => {
                 shard.report();
             }
@@ -350,11 +354,11 @@ impl Shard {
     /// Counts one ending.
     pub fn account(&self, service: Option<&ServiceState>, tenant: Option<&TenantState>, ending: &Ending) {
         match service {
-            Some(service) => service.counters.borrow_mut().count(ending),
+            Some(service) => self.counted.services.count(&service.tally, ending),
             None => self.counted.rest.borrow_mut().count(ending),
         }
         if let Some(tenant) = tenant {
-            tenant.counters.borrow_mut().count(ending);
+            self.counted.tenants.count(&tenant.tally, ending);
         }
     }
 
@@ -371,31 +375,18 @@ impl Shard {
 
     /// Puts a configuration in force. What belongs to services, nodes and listeners that stay is kept.
     fn apply(self: &Rc<Self>, snapshot: Arc<Snapshot>, opened: Vec<(Arc<str>, OwnedFd)>) {
-        let old = self.live();
-        let by_name = LazyCell::new(|| -> HashMap<&str, &Rc<ServiceState>> {
-            old.services.iter().map(|service| (&*service.plan.config.name, service)).collect()
-        });
-        let now = self.net.now();
-        // What has not changed goes on as it is, and most of it at the same place: with many services, looking all of
-        // them up or making them anew would hold requests up.
-        let state = |(index, plan): (usize, &Arc<ServicePlan>)| {
-            let is_same = |old: &&Rc<ServiceState>| Arc::ptr_eq(&old.plan, plan);
-            if let Some(old) = old.services.get(index).filter(is_same) {
-                return Rc::clone(old);
-            }
-            match by_name.get(&*plan.config.name).copied() {
-                Some(old) if is_same(&old) => Rc::clone(old),
-                old => Rc::new(ServiceState::new(self, plan, old, now)),
-            }
-        };
-        let services = snapshot.services.iter().enumerate().map(state).collect();
-        self.tenants.take();
+        let none = Live { snapshot: snapshot.clone(), services: Vec::new() };
+        // Seldom somebody who waits for a client still has it.
+        let before = Rc::unwrap_or_clone(self.live.replace(Rc::new(none)));
+        let services = subjects::services(self, before, &snapshot);
+        if !self.tenants.take().is_empty() {
+            self.counted.tenants.forget_gone();
+        }
         let revision = snapshot.revision;
         self.live.replace(Rc::new(Live { services, snapshot: snapshot.clone() }));
         self.apply_listeners(&snapshot, opened);
         // Idle connections to who is not a node any more, or not by the same settings of TLS, do not keep its place.
-        drop(old);
-        self.pools.sweep(now);
+        self.pools.sweep(self.net.now());
         self.unreported.set(Some(revision));
         self.report();
     }
@@ -429,10 +420,10 @@ impl Shard {
         self.listeners.replace(kept);
     }
 
-    fn nodes_changed(&self, change: &NodesChanged) {
+    fn nodes_changed(&self, index: usize, changed: &NodesChanged) {
         let live = self.live();
-        let service = live.services.iter().find(|service| service.plan.config.name == change.service);
-        service.into_iter().for_each(|service| service.set_live(&change.live));
+        let service = live.services.get(index).filter(|it| it.plan.config.name == changed.service);
+        service.into_iter().for_each(|service| service.set_live(&changed.live));
     }
 
     fn drain(&self, deadline: Instant) {
@@ -484,7 +475,10 @@ impl Shard {
             self.unreported.set(None);
         }
         let Ok(permit) = self.reports.try_reserve() else { return false };
-        self.tenants.borrow_mut().retain(|_, tenant| !tenant.is_idle());
+        let gone = self.tenants.borrow_mut().extract_if(|_, tenant| tenant.is_idle()).count();
+        if gone > 0 {
+            self.counted.tenants.forget_gone();
+        }
         let (services, tenants) = (self.counted.services.hand_over(), self.counted.tenants.hand_over());
         // What reached a service is counted there alone; the site is that and the rest.
         let mut site = self.counted.rest.borrow_mut().hand_over().unwrap_or_default();

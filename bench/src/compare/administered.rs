@@ -183,10 +183,11 @@ impl Site {
         };
         let (bench, engine) = (token("admin").await?, token("engine").await?);
         let listen = api.to_string();
-        // As its unit sets it, and nice, as it shares a CPU with the client whose requests are timed.
-        let nice = ["MALLOC_ARENA_MAX=1", "nice", "-n", "19", "--"].map(str::to_owned).into_iter();
+        // As its unit sets it; and out of the way of the client whose requests are timed, and of the origin, which have the
+        // same CPU: to be nice does not suffice for that, as they would wait for its slices.
+        let idle = ["MALLOC_ARENA_MAX=1", "chrt", "--idle", "0"].map(str::to_owned).into_iter();
         let args: Vec<String> =
-            nice.chain([program.display().to_string(), "--listen".into(), listen]).collect();
+            idle.chain([program.display().to_string(), "--listen".into(), listen]).collect();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let admin = Child::start(Path::new("env"), &args, &work, cpus.load, cpus.load)?;
         write(&engine_dir.join("engine.token"), &engine)?;

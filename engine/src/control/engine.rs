@@ -373,8 +373,10 @@ impl Engine {
     }
 
     fn tell_nodes(&mut self, changed: Option<NodesChanged>) {
-        if let Some(changed) = changed.map(Arc::new) {
-            self.shards.send_all(|| ToShard::Nodes(Arc::clone(&changed)));
+        let Some(changed) = changed.map(Arc::new) else { return };
+        // The checker may know of a service that the configuration has no more.
+        if let Some(index) = self.snapshot.index_of(&changed.service) {
+            self.shards.send_all(|| ToShard::Nodes { index, changed: Arc::clone(&changed) });
         }
     }
 }

@@ -47,7 +47,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::setpriority_process;
+use rustix::process::{getpriority_process, setpriority_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -70,8 +70,12 @@ use resolve::{Answer, Name};
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 /// Results of tasks that may wait to be taken; the tasks wait beyond that.
 const EVENTS_QUEUED_MAX: usize = 1024;
-/// How nice the threads are that check configurations, read files and look up names: a tenth of a shard's share.
+/// How much nicer than the shards the control thread is, which may be on a CPU of theirs: it has a third of their share.
+const CONTROL_NICE: i32 = 5;
+/// How much nicer the threads are that check configurations, read files and look up names: a tenth of a shard's share.
 const HELPERS_NICE: i32 = 10;
+/// The nicest that there is.
+const NICE_MAX: i32 = 19;
 /// Requests to the ops address that may wait for an answer; more are told to come back.
 const QUESTIONS_QUEUED_MAX: usize = 64;
 
@@ -135,8 +139,11 @@ fn die(why: &str) -> ! {
 }
 
 fn run_here(boot: Boot) -> io::Result<Ending> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(step_back).build()?;
+    // As the process was started; a thread is as nice as the one that starts it.
+    let nice = getpriority_process(None).unwrap_or_default();
+    // Checking a large configuration takes tens of milliseconds, and with a shard on each CPU it is on one of theirs.
+    let help = move || step_back(nice + HELPERS_NICE);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().on_thread_start(help).build()?;
     runtime.block_on(async {
         // Before the shards start, so that no signal is missed.
         let signals = Signals::new()?;
@@ -144,6 +151,8 @@ fn run_here(boot: Boot) -> io::Result<Ending> {
         let (events_to, events) = mpsc::channel(EVENTS_QUEUED_MAX);
         let (questions_to, questions) = mpsc::channel(QUESTIONS_QUEUED_MAX);
         let (engine, ops) = Engine::start(boot, &reports_to, events_to).await?;
+        // The shards are there, and stay as they are.
+        step_back(nice + CONTROL_NICE);
         engine.follow_admin(questions_to.clone());
         if let Some(socket) = ops {
             ops::start(socket, questions_to)?;
@@ -152,11 +161,10 @@ fn run_here(boot: Boot) -> io::Result<Ending> {
     })
 }
 
-/// Has a thread of the blocking pool give way to shards: checking a large configuration takes tens of milliseconds, and
-/// with a shard on each CPU it is on one of theirs.
-fn step_back() {
+/// Has this thread give way to shards.
+fn step_back(nice: i32) {
     // Whoever may not lower its own priority works on with the one it has.
-    let _ = setpriority_process(None, HELPERS_NICE);
+    let _ = setpriority_process(None, nice.min(NICE_MAX));
 }
 
 /// Where messages for the loop come from.

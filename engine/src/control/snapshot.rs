@@ -8,8 +8,8 @@ use std::cell::LazyCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use coregate_config::checked::{Gateway, LimitScope, ListenerProtocol, Node, Rate, Service, Tenant};
@@ -41,6 +41,7 @@ pub struct Snapshot {
     pub routes: Arc<RouteTable>,
     /// Parallel to `gateway.services`.
     pub services: Vec<Arc<ServicePlan>>,
+    by_name: OnceLock<HashMap<Arc<str>, usize>>,
     /// Who may call where a tenant is required.
     pub callers: Tenants,
     /// Parallel to `callers` and `gateway.tenants`.
@@ -155,6 +156,12 @@ impl Snapshot {
         Routed { gateway: Arc::clone(&self.gateway), routes: Arc::clone(&self.routes) }
     }
 
+    /// Where a service is in [`Self::services`]. The table of all names is made when it is asked for first.
+    pub fn index_of(&self, service: &str) -> Option<usize> {
+        let table = || self.services.iter().map(|plan| Arc::clone(&plan.config.name)).zip(0..).collect();
+        self.by_name.get_or_init(table).get(service).copied()
+    }
+
     /// Compiles a configuration. `is_live` tells of a service's node whether it takes traffic; what is counted of a node
     /// goes on from the `previous` snapshot.
     pub fn compile(
@@ -223,6 +230,7 @@ impl Snapshot {
             limits_connections,
             routes,
             services: gateway.services.iter().enumerate().map(plan).collect(),
+            by_name: OnceLock::new(),
             trusted_proxies: IpSet::build(&gateway.server.trusted_proxies),
             tls,
             gateway,

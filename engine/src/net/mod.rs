@@ -27,6 +27,7 @@
 //! | `listener.rs` | accepting |
 //! | `timer.rs` | the deadline wheel (no `unsafe`) |
 //! | `probe.rs` | whether this machine can run it, and the sleep warm-up |
+//! | `slice.rs` | how long a shard waits for its CPU |
 
 #![allow(unsafe_code)]
 #![allow(clippy::cast_possible_truncation)] // sizes are bounded by `limits`, indices by what they index
@@ -38,6 +39,7 @@ mod outgoing;
 mod probe;
 mod ring;
 mod sleep;
+pub mod slice;
 mod socket;
 mod table;
 pub mod timer;

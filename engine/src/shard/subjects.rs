@@ -1,19 +1,21 @@
 //! What a shard keeps of a service and of a tenant: its own counters and leases, and of a service the balancer and the
 //! pools.
 //!
-//! A service's state is made with each configuration, a tenant's when it first calls: there may be a million of them.
+//! A service's state is made with the configuration that has it new or changed, a tenant's when it first calls: there may
+//! be a million of them.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Shard;
+use super::counted::Tally;
 use super::leases::Lent;
-use crate::account::Counters;
+use super::{Live, Shard};
 use crate::balance::{Balancer, NodeWeight};
-use crate::control::snapshot::{ServicePlan, TenantPlan};
+use crate::control::snapshot::{ServicePlan, Snapshot, TenantPlan};
 use crate::limit::{DayLease, Lease};
 use crate::pool::{NodePool, PeerId};
 
@@ -29,12 +31,39 @@ pub struct ServiceState {
     pub rate: Option<Rc<Lent<Lease>>>,
     /// Which nodes take traffic, parallel to `plan.nodes`.
     live: RefCell<Vec<bool>>,
-    pub(super) counters: Rc<RefCell<Counters>>,
+    pub(super) tally: Rc<Tally>,
+}
+
+/// The states of a snapshot's services, made of those before. What has not changed goes on as it is, and is not even
+/// looked at where it is at the same place: with many services that would hold requests up.
+pub(super) fn services(shard: &Shard, before: Live, snapshot: &Snapshot) -> Vec<Rc<ServiceState>> {
+    let Live { snapshot: before, services } = before;
+    let mut services: Vec<Option<Rc<ServiceState>>> = services.into_iter().map(Some).collect();
+    let in_place = |(index, plan): (usize, &Arc<ServicePlan>)| {
+        let is_same = before.services.get(index).is_some_and(|old| Arc::ptr_eq(old, plan));
+        if is_same { services.get_mut(index)?.take() } else { None }
+    };
+    let kept: Vec<Option<Rc<ServiceState>>> = snapshot.services.iter().enumerate().map(in_place).collect();
+    let named = |state: Rc<ServiceState>| (state.plan.config.name.clone(), state);
+    let mut others: HashMap<Arc<str>, Rc<ServiceState>> = services.into_iter().flatten().map(named).collect();
+    let now = shard.net.now();
+    let state = |(kept, plan): (Option<Rc<ServiceState>>, &Arc<ServicePlan>)| {
+        kept.unwrap_or_else(|| match others.remove(&*plan.config.name) {
+            Some(old) if Arc::ptr_eq(&old.plan, plan) => old,
+            old => Rc::new(ServiceState::new(shard, plan, old.as_ref(), now)),
+        })
+    };
+    let services = kept.into_iter().zip(&snapshot.services).map(state).collect();
+    if !others.is_empty() {
+        drop(others);
+        shard.counted.services.forget_gone();
+    }
+    services
 }
 
 impl ServiceState {
     /// What belongs to nodes that stay is kept.
-    pub(super) fn new(shard: &Shard, plan: &Arc<ServicePlan>, old: Option<&Rc<Self>>, now: Instant) -> Self {
+    fn new(shard: &Shard, plan: &Arc<ServicePlan>, old: Option<&Rc<Self>>, now: Instant) -> Self {
         let nodes: Vec<NodeWeight> =
             plan.nodes.iter().map(|node| NodeWeight { weight: node.weight, address: node.address }).collect();
         let mut balancer = Balancer::new(plan.config.policy, &nodes, shard.index as u64);
@@ -51,7 +80,7 @@ impl ServiceState {
             pools: plan.nodes.iter().map(|node| shard.pools.of(PeerId::of(node))).collect(),
             rate: plan.rate.as_ref().map(|bucket| Lent::new(Lease::new(bucket.clone(), now))),
             live: RefCell::new(live),
-            counters: shard.counted.services.of(&plan.config.name),
+            tally: shard.counted.services.of(&plan.config.name),
         }
     }
 
@@ -80,7 +109,7 @@ pub struct TenantState {
     pub rate: Option<Rc<Lent<Lease>>>,
     /// This shard's share of its day.
     pub day: Option<Rc<Lent<DayLease>>>,
-    pub(super) counters: Rc<RefCell<Counters>>,
+    pub(super) tally: Rc<Tally>,
 }
 
 impl TenantState {
@@ -89,12 +118,12 @@ impl TenantState {
             plan: plan.clone(),
             rate: plan.rate.as_ref().map(|bucket| Lent::new(Lease::new(bucket.clone(), now))),
             day: plan.day.as_ref().map(|quota| Lent::new(DayLease::new(quota.clone(), now))),
-            counters: shard.counted.tenants.of(&plan.config.app_id),
+            tally: shard.counted.tenants.of(&plan.config.app_id),
         }
     }
 
     /// Whether nobody has needed it since the last delta.
     pub(super) fn is_idle(self: &Rc<Self>) -> bool {
-        Rc::strong_count(self) == 1 && self.counters.borrow().requests == 0
+        Rc::strong_count(self) == 1 && self.tally.is_empty()
     }
 }

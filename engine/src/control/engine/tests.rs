@@ -75,7 +75,7 @@ async fn a_node_that_traffic_finds_down_is_told_to_every_shard_once() {
     rig.engine.on_report(failed(9), clock::read());
     for shard in 0..2 {
         let orders = rig.orders(shard);
-        let [ToShard::Nodes(changed)] = &orders[..] else { panic!("{orders:?}") };
+        let [ToShard::Nodes { index: 0, changed }] = &orders[..] else { panic!("{orders:?}") };
         assert_eq!(changed.live, [(node(1), true), (node(2), false)]);
     }
 }

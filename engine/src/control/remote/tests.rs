@@ -212,5 +212,5 @@ async fn nodes_are_counted_and_those_that_are_not_up_are_listed() {
     assert_eq!((nodes.up, nodes.down, nodes.unknown), (1, 1, 1));
     let states: Vec<_> = nodes.not_up.iter().map(|it| (&*it.address, it.state)).collect();
     assert_eq!(states, [("10.0.0.2:80", NodeState::Down), ("none.invalid:80", NodeState::Unknown)]);
-    assert!(rig.orders(0).iter().any(|order| matches!(order, ToShard::Nodes(_))));
+    assert!(rig.orders(0).iter().any(|order| matches!(order, ToShard::Nodes { .. })));
 }
