@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use coregate_tests::certs::Authority;
 use coregate_tests::ports::Port;
 use coregate_tests::{Admin, Gateway, Origin};
 
@@ -37,6 +38,32 @@ fn no_page_breaks_the_policy_hinders_a_reader_or_scrolls_sideways() {
         .env("SCREENSHOTS", screenshots("pages"));
     succeeded(pages);
     drop(engine);
+}
+
+#[test]
+fn what_is_done_now_and_then_goes_well() {
+    let Some(mut work) = script("work.mjs") else { return };
+    let (admin, authority) = (Admin::start(), Authority::new());
+    let (www, other) = (authority.sign("www", &["www.test"]), authority.sign("other", &["other.test"]));
+    let text = |path: &Path| std::fs::read_to_string(path).expect("a file");
+    work.env("SETUP_LINK", admin.setup_link())
+        .env("DASHBOARD", admin.url())
+        .env("CHAIN", text(&www.chain))
+        .env("KEY", text(&www.key))
+        .env("OTHER_KEY", text(&other.key))
+        .env("SCREENSHOTS", screenshots("work"));
+    succeeded(work);
+}
+
+#[test]
+fn dialogs_and_menus_are_for_everybody() {
+    let Some(mut dialogs) = script("dialogs.mjs") else { return };
+    let admin = Admin::start();
+    dialogs
+        .env("SETUP_LINK", admin.setup_link())
+        .env("DASHBOARD", admin.url())
+        .env("SCREENSHOTS", screenshots("dialogs"));
+    succeeded(dialogs);
 }
 
 #[test]

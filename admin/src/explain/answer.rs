@@ -152,10 +152,11 @@ impl Outcome {
         }
     }
 
-    /// Whether a client or an operator would see a difference; words do not count.
+    /// Whether a client or the node would see a difference: words do not count, nor does which of a service's routes it is
+    /// that leads to the same.
     pub fn differs_from(&self, other: &Self) -> bool {
-        let without_words = |it: &Self| Self { why: String::new(), ..it.clone() };
-        without_words(self) != without_words(other)
+        let what_counts = |it: &Self| Self { why: String::new(), route: None, ..it.clone() };
+        what_counts(self) != what_counts(other)
     }
 }
 

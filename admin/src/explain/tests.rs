@@ -120,6 +120,19 @@ fn only_what_differs_is_told() {
 }
 
 #[test]
+fn another_route_to_the_same_is_no_difference() {
+    let mut after = document();
+    for service in after["services"].as_array_mut().unwrap() {
+        if service["name"] == "tenants" {
+            service["routes"].as_array_mut().unwrap().push(json!({ "path_prefix": "/t/x" }));
+        }
+    }
+    let sample = [asked("/t/x/1"), asked("/t/y")];
+    let told = differences(&document(), &after, &Sample::Typed(&sample));
+    assert_eq!((told.compared, told.differing), (2, 0));
+}
+
+#[test]
 fn a_log_in_either_format_is_a_sample() {
     let mut after = document();
     after["services"][0]["access"]["deny"] = json!(["192.0.2.0/24", "10.0.0.9"]);

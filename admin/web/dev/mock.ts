@@ -207,7 +207,7 @@ async function handle(url: URL, request: IncomingMessage, response: ServerRespon
         nodes: [{ address: '10.0.0.1:8080', weight: 1, live: true, share: 0.25 }],
       })
     case 'POST compare':
-      return answer(200, { compared: 12, skipped: 0, differing: 0, results: [] })
+      return answer(200, { compared: 12, skipped: 0, differing: 0, results: [], truncated: false })
     case 'GET export':
       return answer(200, 'toml')
     case 'POST import':

@@ -2,39 +2,24 @@
 // (URL), LISTEN (address that the engine is to listen on), NODE (address of an origin that answers 200), SCREENSHOTS (folder).
 // Ends with 0, or tells which step failed.
 
-import { mkdirSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { launch } from './browser.mjs'
+import { eventually, PATIENCE, steps } from './steps.mjs'
 import { watch } from './watch.mjs'
 
 const { SETUP_LINK, DASHBOARD, LISTEN, NODE, SCREENSHOTS = 'screenshots' } = process.env
-mkdirSync(SCREENSHOTS, { recursive: true })
 const HOST = 'shop.test'
 const PASSWORD = 'a long enough password'
-const PATIENCE = 20_000
 
 const browser = await launch()
 const context = await browser.newContext({ viewport: { width: 1360, height: 800 }, reducedMotion: 'reduce' })
 const page = await context.newPage()
-page.setDefaultTimeout(PATIENCE)
 // 409: the stale edit; 401: the session that ended; 422: a form that does not check.
 const wrong = await watch(page, [401, 409, 422])
 const button = (name) => page.getByRole('button', { name, exact: true })
 const dialog = () => page.getByRole('dialog')
-let number = 0
-
-async function step(what, act) {
-  try {
-    await act()
-  } catch (error) {
-    await page.screenshot({ path: join(SCREENSHOTS, 'failed.png'), fullPage: true }).catch(() => undefined)
-    console.error(`failed: ${what}\n${error.stack ?? error}\n${wrong.join('\n')}`)
-    process.exit(1)
-  }
-  await page.screenshot({ path: join(SCREENSHOTS, `story-${String(++number).padStart(2, '0')}.png`) })
-  console.log(`ok: ${what}`)
-}
+const step = steps(page, SCREENSHOTS, 'story', wrong)
 
 /** One request through the engine; the status, or 0 if there was no answer. */
 function ask() {
@@ -47,17 +32,6 @@ function ask() {
     sent.on('error', () => resolve(0))
     sent.end()
   })
-}
-
-async function eventually(what, check) {
-  const end = Date.now() + PATIENCE
-  let last
-  do {
-    last = await check()
-    if (last === true) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  } while (Date.now() < end)
-  throw new Error(`not within ${PATIENCE} ms: ${what}; last: ${JSON.stringify(last)}`)
 }
 
 async function publish(message) {

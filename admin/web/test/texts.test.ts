@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { absolute, isAccessLog, parseRequests, routeText } from '../src/lib/requests'
+import {
+  absolute,
+  isAccessLog,
+  isWithoutHost,
+  LOG_BYTES_MAX,
+  parseRequests,
+  readLog,
+  routeText,
+} from '../src/lib/requests'
 import { href, parse } from '../src/lib/router'
 
 describe('addresses', () => {
@@ -28,6 +36,22 @@ describe('sample requests', () => {
     expect(isAccessLog('\n{"time":"…"}')).toBe(true)
     expect(isAccessLog('192.0.2.1 - - [26/Nov/2026:02:00:00 +0000] "GET / HTTP/1.1" 200 5')).toBe(true)
     expect(isAccessLog('GET http://a.example/')).toBe(false)
+    expect(isWithoutHost('{"time":"…"}')).toBe(false)
+    expect(isWithoutHost('192.0.2.1 - - [26/Nov/2026:02:00:00 +0000] "GET / HTTP/1.1" 200 5')).toBe(true)
+  })
+
+  test('of a very large log whole lines of its end are read', async () => {
+    expect(await readLog(new File(['a\n\nb\n'], 'small'))).toEqual({
+      name: 'small',
+      text: 'a\n\nb\n',
+      lines: 2,
+      cut: false,
+    })
+    const line = `${'x'.repeat(999)}\n`
+    const large = await readLog(new File([line.repeat(LOG_BYTES_MAX / 1000 + 100)], 'large'))
+    expect(large.cut).toBe(true)
+    expect(large.lines).toBe(Math.floor(LOG_BYTES_MAX / 1000))
+    expect(large.text.startsWith(line)).toBe(true)
   })
 
   test('a URL without a scheme is http', () => {

@@ -27,6 +27,31 @@ export function isAccessLog(text: string): boolean {
   return first.trimStart().startsWith('{') || /^\S+ \S+ \S+ \[[^\]]+\] "/.test(first)
 }
 
+/** Lines of the combined format, which do not say which host was asked for. */
+export function isWithoutHost(text: string): boolean {
+  return isAccessLog(text) && !text.trimStart().startsWith('{')
+}
+
+/** A log that was chosen. */
+export interface LogFile {
+  name: string
+  text: string
+  lines: number
+  /** Only its end. */
+  cut: boolean
+}
+
+/** Bytes of a log that are compared: the API takes 32 MiB of JSON, in which quotes take two. */
+export const LOG_BYTES_MAX = 16 << 20
+
+/** Reads a log; of a very large one the newest lines, which are the ones that matter. */
+export async function readLog(file: File): Promise<LogFile> {
+  const cut = file.size > LOG_BYTES_MAX
+  const end = await file.slice(Math.max(0, file.size - LOG_BYTES_MAX)).text()
+  const text = cut ? end.slice(end.indexOf('\n') + 1) : end
+  return { name: file.name, text, lines: text.split('\n').filter((line) => line.trim() !== '').length, cut }
+}
+
 /** A route in one line: methods, hosts, prefix. */
 export function routeText(route: RouteText): string {
   const hosts = route.hosts.length > 0 ? route.hosts.join(', ') : '*'

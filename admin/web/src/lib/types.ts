@@ -300,7 +300,8 @@ export interface Comparison {
   compared: number
   skipped: number
   differing: number
-  results: { request: SampleRequest; before: Outcome; after: Outcome }[]
+  results: { request: SampleRequest; count: number; before: Outcome; after: Outcome }[]
+  truncated: boolean
 }
 export interface Explanation extends Outcome {
   steps: { stage: string; verdict: 'passed' | 'refused' | 'tried'; why: string }[]

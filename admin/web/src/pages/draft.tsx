@@ -2,15 +2,14 @@
 
 import { useState } from 'preact/hooks'
 import { Deadline, LIST } from '../form/editor'
-import { locale, t } from '../i18n'
+import { t } from '../i18n'
 import { type ApiError, api, may, seg } from '../lib/api'
 import { diff } from '../lib/diff'
-import { actor, integer } from '../lib/format'
+import { actor } from '../lib/format'
 import { useLoad } from '../lib/load'
-import { isAccessLog, parseRequests } from '../lib/requests'
 import { go, href } from '../lib/router'
 import { loadStatus, notify, revisionSeen } from '../lib/state'
-import type { Comparison, Detail, Draft, Outcome, PathChange, Revision } from '../lib/types'
+import type { Detail, Draft, PathChange, Revision } from '../lib/types'
 import {
   Ago,
   Badge,
@@ -27,6 +26,7 @@ import {
   type Tone,
 } from '../ui/basics'
 import { DiffList } from '../ui/diff'
+import { Compare } from './compare'
 
 type DraftChange = Draft['changes'][number]
 
@@ -185,103 +185,6 @@ function ChangeCard({ change, onRemove }: { change: DraftChange; onRemove: () =>
         before.data && <DiffList paths={before.data} />
       )}
     </Card>
-  )
-}
-
-function Compare() {
-  const [text, setText] = useState('')
-  const [busy, setBusy] = useState(false)
-  const [error, setError] = useState<ApiError | null>(null)
-  const [result, setResult] = useState<Comparison | null>(null)
-  const tag = locale.value.tag
-  const run = async (event: Event) => {
-    event.preventDefault()
-    setBusy(true)
-    setError(null)
-    try {
-      const sample = isAccessLog(text) ? { access_log: text } : { requests: parseRequests(text) }
-      setResult(await api.post<Comparison>('/compare', { draft: true, requests: [], ...sample }))
-    } catch (cause) {
-      setError(cause as ApiError)
-    }
-    setBusy(false)
-  }
-  return (
-    <Card title={t('compare.title')} about={t('compare.about')}>
-      <form onSubmit={run} class="fields">
-        <Field label={t('compare.sample')} wide help={t('compare.help')}>
-          {(ids) => (
-            <textarea
-              {...ids}
-              rows={5}
-              class="code"
-              spellcheck={false}
-              value={text}
-              placeholder={'GET http://api.example.com/orders/7 192.0.2.10\nPOST http://api.example.com/orders'}
-              onInput={(event) => setText(event.currentTarget.value)}
-            />
-          )}
-        </Field>
-        <Field label={t('compare.file')}>
-          {(ids) => (
-            <input
-              {...ids}
-              type="file"
-              onChange={async (event) => {
-                const file = event.currentTarget.files?.[0]
-                // The API takes 2 MiB; the newest lines are the ones that matter.
-                if (file) setText(await file.slice(Math.max(0, file.size - LOG_MAX)).text())
-              }}
-            />
-          )}
-        </Field>
-        <div class="wide buttons">
-          <Button type="submit" busy={busy} disabled={text.trim() === ''}>
-            {t('compare.run')}
-          </Button>
-        </div>
-      </form>
-      <Failure error={error} />
-      {result && (
-        <div role="status">
-          <Callout tone={result.differing > 0 ? 'warn' : 'good'}>
-            {result.differing > 0
-              ? t('compare.differ', { n: integer(result.differing, tag), all: integer(result.compared, tag) })
-              : t('compare.same', { all: integer(result.compared, tag) })}
-            {result.skipped > 0 && ` ${t('compare.skipped', { n: result.skipped })}`}
-          </Callout>
-          {result.results.length > 0 && (
-            <ul class="comparison">
-              {result.results.map((row, i) => (
-                <li key={i}>
-                  <p class="code">
-                    {row.request.method} {row.request.url}
-                  </p>
-                  <OutcomeLine outcome={row.before} label={t('diff.before')} />
-                  <OutcomeLine outcome={row.after} label={t('diff.after')} />
-                </li>
-              ))}
-            </ul>
-          )}
-        </div>
-      )}
-    </Card>
-  )
-}
-
-const LOG_MAX = 1_500_000
-
-function OutcomeLine({ outcome, label }: { outcome: Outcome; label: string }) {
-  const tone = outcome.outcome === 'forwarded' ? 'good' : outcome.outcome === 'refused' ? 'bad' : 'neutral'
-  return (
-    <p class="outcome">
-      <span class="muted">{label}</span>
-      <Badge tone={tone}>{t(`outcome.${outcome.outcome}`)}</Badge>
-      {outcome.status !== null && outcome.outcome !== 'forwarded' && <span class="figures">{outcome.status}</span>}
-      {outcome.service && <strong>{outcome.service}</strong>}
-      {outcome.path_upstream && <span class="code">{outcome.path_upstream}</span>}
-      <span class="muted">{outcome.why}</span>
-    </p>
   )
 }
 

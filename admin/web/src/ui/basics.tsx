@@ -17,13 +17,15 @@ type ButtonProps = Omit<JSX.IntrinsicElements['button'], 'icon' | 'size'> & {
   small?: boolean
 }
 
-export function Button({ look = 'plain', icon, busy, small, children, class: more, disabled, ...rest }: ButtonProps) {
+/** While it is busy it does nothing, but keeps the focus, which a disabled one would lose. */
+export function Button({ look = 'plain', icon, busy, small, children, class: more, onClick, ...rest }: ButtonProps) {
   return (
     <button
       type="button"
       class={`button ${look}${small ? ' small' : ''}${more ? ` ${more}` : ''}`}
-      disabled={disabled || busy}
       aria-busy={busy || undefined}
+      aria-disabled={busy || undefined}
+      onClick={(event) => (busy ? event.preventDefault() : onClick?.(event))}
       {...rest}
     >
       {icon && <Icon name={icon} size={16} />}
@@ -365,7 +367,7 @@ export function Copyable({ text, label }: { text: string; label: string }) {
   )
 }
 
-/** A modal dialog. The browser's own: it keeps the focus inside, closes on Escape and gives the focus back. */
+/** A modal dialog. The browser's own: it keeps the focus inside and closes on Escape. */
 export function Dialog({
   title,
   children,
@@ -383,8 +385,13 @@ export function Dialog({
   const heading = useId()
   useEffect(() => {
     const dialog = ref.current
+    const opener = document.activeElement
     dialog?.showModal()
-    return () => dialog?.close()
+    return () => {
+      dialog?.close()
+      // The element is gone before the browser can give the focus back.
+      if (opener instanceof HTMLElement && opener.isConnected) opener.focus()
+    }
   }, [])
   return (
     <dialog

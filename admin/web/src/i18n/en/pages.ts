@@ -185,6 +185,12 @@ export const pages = {
   'compare.help':
     'One a line: method, URL, client address (method and client may be left out). Or an access log of coregate.',
   'compare.file': 'From a file',
+  'compare.lines': '{n:# line|# lines}',
+  'compare.cut': 'the newest 16 MiB of it',
+  'compare.without': 'Leave {name} out',
+  'compare.host': 'Host of these requests',
+  'compare.host_help': 'Lines of the combined format do not say which host was asked for.',
+  'compare.more': 'These are the first; there are more.',
   'compare.run': 'Compare',
   'compare.differ': '{n} of {all} requests would fare differently.',
   'compare.same': 'All {all} requests would fare as now.',
