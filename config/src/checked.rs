@@ -55,7 +55,7 @@ impl Gateway {
 /// `[server]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
-    /// Engine threads; 0 = one for each CPU that the process may use.
+    /// Engine threads; 0 = one for each CPU that the process may use, or has a share of.
     pub shards: usize,
     /// Exactly these CPUs, one shard each; empty = the first `shards` that the process may use.
     pub cpus: Vec<usize>,

@@ -7,7 +7,7 @@
 //! | what | rule |
 //! |---|---|
 //! | io_uring, kernel, memlock | [`crate::net::probe`] |
-//! | CPUs | `server.cpus` must be allowed; else the first `server.shards` of those allowed ([`choose_seats`]) |
+//! | CPUs | `server.cpus` must be allowed; else the first `server.shards` of those allowed, or as many as the control group's limit ([`choose_seats`]) |
 //! | certificates | read; what is wrong with any is an error ([`certificates`]) |
 //! | file descriptors | the soft limit is raised to the hard one; too few for `max_connections` is a warning |
 //! | listeners | one SO_REUSEPORT socket a shard; a port that somebody else holds is an error ([`listeners`]) |
@@ -17,7 +17,8 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::thread::JoinHandle;
+use std::num::NonZero;
+use std::thread::{self, JoinHandle};
 
 use coregate_config::checked::{Control, Gateway, Server};
 use tracing::{error, info, warn};
@@ -112,7 +113,7 @@ pub fn prepare(gateway: Gateway, source: Source) -> Result<Boot, BootError> {
         return Err(BootError::Unfit(unfit));
     }
     crate::net::probe().map_err(BootError::Machine)?;
-    let seats = choose_seats(&gateway.server, &allowed_cpus()).map_err(BootError::Cpus)?;
+    let seats = choose_seats(&gateway.server, &Cpus::here()).map_err(BootError::Cpus)?;
     raise_descriptor_limit(gateway.server.max_connections);
     let ops = gateway.server.ops_address.map(open_ops).transpose()?;
     let Found { gateway, source, certificates, listeners } = match gateway.control {
@@ -159,30 +160,50 @@ fn open_listeners(gateway: &Gateway, shards: usize) -> Result<Vec<OpenListener>,
     listeners::open_all(enabled, shards, &[])
 }
 
-/// The CPUs that this process may use, ascending.
-fn allowed_cpus() -> Vec<usize> {
-    let mut cpus: Vec<usize> =
-        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
-    cpus.sort_unstable();
-    cpus
+/// What this process may use.
+struct Cpus {
+    /// On which it may run, ascending.
+    allowed: Vec<usize>,
+    /// How many of them its control group lets it have at a time (`cpu.max`), rounded down.
+    at_once: usize,
+}
+
+impl Cpus {
+    fn here() -> Self {
+        let mut allowed: Vec<usize> =
+            core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+        allowed.sort_unstable();
+        let at_once = thread::available_parallelism().map_or(usize::MAX, NonZero::get);
+        Self { allowed, at_once }
+    }
 }
 
 /// Which CPU each shard sits on. More shards than CPUs are allowed: then none is pinned, as two that are pinned to one
 /// CPU would take turns however idle the others are.
-fn choose_seats(server: &Server, allowed: &[usize]) -> Result<Vec<Option<usize>>, String> {
-    let Some(first_bad) = server.cpus.iter().find(|cpu| !allowed.contains(cpu)) else {
-        return Ok(choose_allowed(server, allowed));
+fn choose_seats(server: &Server, cpus: &Cpus) -> Result<Vec<Option<usize>>, String> {
+    let Some(first_bad) = server.cpus.iter().find(|cpu| !cpus.allowed.contains(cpu)) else {
+        return Ok(choose_allowed(server, cpus));
     };
     Err(format!(
         "server.cpus: this process may not use CPU {first_bad}; it may use {} (see taskset -p, cpuset.cpus of its \
          control group, or CPUAffinity= of its unit)",
-        ranges(allowed)
+        ranges(&cpus.allowed)
     ))
 }
 
-fn choose_allowed(server: &Server, allowed: &[usize]) -> Vec<Option<usize>> {
+fn choose_allowed(server: &Server, Cpus { allowed, at_once }: &Cpus) -> Vec<Option<usize>> {
     if !server.cpus.is_empty() {
         return server.cpus.iter().copied().map(Some).collect();
+    }
+    if server.shards == 0 && *at_once < allowed.len() {
+        // With more shards all of them would be stopped for the rest of each period once they have used it up. Which
+        // CPUs are free is for the kernel to see: others of the same machine have a share, too.
+        info!(
+            shards = at_once,
+            cpus = %ranges(allowed),
+            "the control group's CPU limit (cpu.max) is less than the CPUs: as many shards, not pinned"
+        );
+        return vec![None; *at_once];
     }
     let wanted = if server.shards == 0 { allowed.len().max(1) } else { server.shards };
     if wanted > allowed.len() {
@@ -255,40 +276,52 @@ fn open_ops(address: SocketAddr) -> Result<TcpListener, BootError> {
 mod tests {
     use super::*;
 
+    fn cpus(allowed: &[usize]) -> Cpus {
+        Cpus { allowed: allowed.to_vec(), at_once: allowed.len().max(1) }
+    }
+
     fn server(toml: &str) -> Server {
         coregate_config::parse_toml(&format!("[server]\n{toml}"), "test").unwrap().server
     }
 
     #[test]
     fn one_shard_for_each_allowed_cpu_by_default() {
-        assert_eq!(choose_seats(&server(""), &[1, 4, 5]), Ok(vec![Some(1), Some(4), Some(5)]));
+        assert_eq!(choose_seats(&server(""), &cpus(&[1, 4, 5])), Ok(vec![Some(1), Some(4), Some(5)]));
     }
 
     #[test]
     fn the_first_allowed_cpus_for_fewer_shards() {
-        assert_eq!(choose_seats(&server("shards = 2"), &[3, 4, 5]), Ok(vec![Some(3), Some(4)]));
+        assert_eq!(choose_seats(&server("shards = 2"), &cpus(&[3, 4, 5])), Ok(vec![Some(3), Some(4)]));
     }
 
     #[test]
     fn exactly_the_cpus_named() {
-        assert_eq!(choose_seats(&server("cpus = [5, 3]"), &[3, 4, 5]), Ok(vec![Some(5), Some(3)]));
+        assert_eq!(choose_seats(&server("cpus = [5, 3]"), &cpus(&[3, 4, 5])), Ok(vec![Some(5), Some(3)]));
     }
 
     #[test]
     fn a_cpu_that_is_not_allowed_is_an_error_that_lists_those_that_are() {
-        let error = choose_seats(&server("cpus = [0, 9]"), &[0, 1, 2, 3, 8]).unwrap_err();
+        let error = choose_seats(&server("cpus = [0, 9]"), &cpus(&[0, 1, 2, 3, 8])).unwrap_err();
         assert!(error.contains("CPU 9"), "{error}");
         assert!(error.contains("0-3,8"), "{error}");
     }
 
     #[test]
     fn more_shards_than_cpus_are_not_pinned() {
-        assert_eq!(choose_seats(&server("shards = 3"), &[0, 1]), Ok(vec![None; 3]));
+        assert_eq!(choose_seats(&server("shards = 3"), &cpus(&[0, 1])), Ok(vec![None; 3]));
+    }
+
+    #[test]
+    fn a_control_groups_limit_is_the_number_of_shards_unless_that_is_configured() {
+        let limited = Cpus { allowed: (0..64).collect(), at_once: 2 };
+        assert_eq!(choose_seats(&server(""), &limited), Ok(vec![None; 2]));
+        assert_eq!(choose_seats(&server("shards = 3"), &limited), Ok(vec![Some(0), Some(1), Some(2)]));
+        assert_eq!(choose_seats(&server("cpus = [9]"), &limited), Ok(vec![Some(9)]));
     }
 
     #[test]
     fn without_any_known_cpu_one_shard_runs_unpinned() {
-        assert_eq!(choose_seats(&server(""), &[]), Ok(vec![None]));
+        assert_eq!(choose_seats(&server(""), &cpus(&[])), Ok(vec![None]));
     }
 
     #[test]
@@ -300,6 +333,7 @@ mod tests {
 
     #[test]
     fn this_process_may_use_some_cpu() {
-        assert!(!allowed_cpus().is_empty());
+        let here = Cpus::here();
+        assert!(!here.allowed.is_empty() && (1..=here.allowed.len()).contains(&here.at_once));
     }
 }
