@@ -143,6 +143,22 @@ await step('ten thousand services are a page at a time, and one of them is found
   expect((await page.locator('*').count()) < 2000, 'the page is long')
 })
 
+await step('what is typed the moment a form is there stays', async () => {
+  await page.evaluate(() => {
+    new MutationObserver((_, observer) => {
+      const input = document.querySelector('.editor-main input[type=text]')
+      if (!input) return
+      observer.disconnect()
+      input.value = 'early'
+      input.dispatchEvent(new InputEvent('input', { bubbles: true }))
+    }).observe(document.body, { childList: true, subtree: true })
+  })
+  await open('#/tenants?new=1')
+  await page.locator('.save-box').getByText('unsaved').waitFor()
+  expect((await page.getByLabel('App id').inputValue()) === 'early', 'it is gone')
+  await button('Undo all').click()
+})
+
 await step('on a phone nothing of it scrolls sideways', async () => {
   await page.setViewportSize({ width: 390, height: 844 })
   for (const hash of ['#/transfer', '#/draft', '#/certificates/www', '#/certificates?new=1', '#/services?page=400']) {

@@ -1,7 +1,7 @@
 // Editing one item: the form, the checks while typing, the review before it is saved, and the choice when somebody else
 // was faster.
 
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { language, locale, t } from '../i18n'
 import { ApiError, api, may, seg } from '../lib/api'
 import { diff, same } from '../lib/diff'
@@ -71,7 +71,11 @@ function Editor({ kind, detail, start, onSaved, keys }: Props & Pick<FormContext
   const [conflict, setConflict] = useState<Conflict | null>(null)
   const readonly = !may('operator')
 
+  const shownDetail = useRef(detail)
   useEffect(() => {
+    // Not for the first one, which is there already: somebody may have typed before effects are run.
+    if (shownDetail.current === detail) return
+    shownDetail.current = detail
     setOriginal(detail?.item.body ?? {})
     setBody({ ...(detail?.item.body ?? start ?? {}) })
     setVersion(detail?.item.version ?? null)
