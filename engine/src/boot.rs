@@ -112,8 +112,8 @@ pub fn prepare(gateway: Gateway, source: Source) -> Result<Boot, BootError> {
     if !unfit.is_empty() {
         return Err(BootError::Unfit(unfit));
     }
-    crate::net::probe().map_err(BootError::Machine)?;
     let seats = choose_seats(&gateway.server, &Cpus::here()).map_err(BootError::Cpus)?;
+    crate::net::probe(seats.len()).map_err(BootError::Machine)?;
     raise_descriptor_limit(gateway.server.max_connections);
     let ops = gateway.server.ops_address.map(open_ops).transpose()?;
     let Found { gateway, source, certificates, listeners } = match gateway.control {

@@ -80,8 +80,8 @@ fn a_missing_file_is_named() {
     expect_refusal(&Tool::start(&["--config", "/nowhere/gateway.toml"]).finish(), &["/nowhere/gateway.toml"]);
 }
 
-#[test]
-fn too_little_memlock_is_explained() {
+/// Runs a command under a limit of locked memory, in KiB.
+fn with_memlock(kib: u32) -> Vec<String> {
     // Without CAP_IPC_LOCK the limit counts for root as well.
     let wrapper = [
         "setpriv",
@@ -90,10 +90,24 @@ fn too_little_memlock_is_explained() {
         "sh",
         "-c",
     ];
-    let script = "ulimit -l 64; exec \"$0\" \"$@\"";
     let is_root = rustix::process::getuid().is_root();
-    let words: Vec<&str> = wrapper.into_iter().skip(if is_root { 0 } else { 3 }).chain([script]).collect();
+    let words = wrapper.into_iter().skip(if is_root { 0 } else { 3 }).map(str::to_owned);
+    words.chain([format!("ulimit -l {kib}; exec \"$0\" \"$@\"")]).collect()
+}
+
+#[test]
+fn too_little_memlock_is_explained() {
+    let words = with_memlock(64);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     expect_refusal(&site().under(&words).start_and_finish(), &["memlock"]);
+}
+
+#[test]
+fn memlock_that_does_for_some_shards_and_not_for_all_is_explained() {
+    let words = with_memlock(1024);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let finished = site().server("shards = 4").under(&words).start_and_finish();
+    expect_refusal(&finished, &["memlock", "4 shard(s) need 2560 KiB"]);
 }
 
 fn check(text: &str) -> Finished {

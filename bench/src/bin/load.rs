@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<Report, String> {
-    net::probe().map_err(|error| error.to_string())?;
+    net::probe(1).map_err(|error| error.to_string())?;
     let plan = Plan {
         target: Target::new(&cli.url, &cli.headers, cli.body_bytes)?,
         connections: cli.connections.max(1),

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), String> {
-    net::probe().map_err(|error| error.to_string())?;
+    net::probe(cli.threads.max(1)).map_err(|error| error.to_string())?;
     let mut threads = Vec::new();
     for index in 0..cli.threads.max(1) {
         // All of them before the first one serves, so that a port in use is told at once.

@@ -7,8 +7,10 @@ use io_uring::IoUring;
 
 /// The oldest kernel with all that the ring uses (IORING_SETUP_DEFER_TASKRUN).
 const KERNEL_MIN: (u32, u32) = (6, 1);
-/// Locked memory that the executor's rings need, in bytes.
-const MEMLOCK_MIN: u64 = 512 << 10;
+/// Locked memory that the rings of a shard need, in bytes: the network's, its executor's, and what those register.
+const MEMLOCK_PER_SHARD: u64 = 640 << 10;
+/// The capability that exempts from the limit, capabilities(7).
+const CAP_IPC_LOCK: u32 = 14;
 
 /// Why the engine cannot start on this machine: what was tried, what the system said, what to do.
 #[derive(Debug)]
@@ -33,15 +35,15 @@ pub(super) fn builder() -> io_uring::Builder {
     builder
 }
 
-/// Checks locked memory, kernel and io_uring by making a small ring.
+/// Checks locked memory for so many shards; kernel and io_uring by making a small ring.
 ///
 /// # Errors
 /// The first thing that is in the way.
-pub fn probe() -> Result<(), StartError> {
+pub fn probe(shards: usize) -> Result<(), StartError> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let sysctl = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
     if let Some(limit) = memlock_limit() {
-        check_memlock(limit)?;
+        check_memlock(limit, shards)?;
     }
     match builder().build(8) {
         Ok(_) => Ok(()),
@@ -62,19 +64,36 @@ fn memlock_limit() -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit(2) writes one rlimit to where it is told, which is ours.
     let result = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
-    (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+    if result != 0 || limit.rlim_cur == libc::RLIM_INFINITY {
+        return None;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    (!has_capability(&status, CAP_IPC_LOCK)).then_some(limit.rlim_cur)
 }
 
-fn check_memlock(limit: u64) -> Result<(), StartError> {
-    if limit >= MEMLOCK_MIN {
+/// Whether a process has a capability, by its proc_pid_status(5).
+fn has_capability(status: &str, number: u32) -> bool {
+    let digits = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    effective.is_some_and(|bits| bits & (1 << number) != 0)
+}
+
+fn check_memlock(limit: u64, shards: usize) -> Result<(), StartError> {
+    let needed = MEMLOCK_PER_SHARD * shards as u64;
+    if limit >= needed {
         return Ok(());
     }
+    // Enough for a second process of the same user, as the one that takes over: the kernel counts by user.
+    let mib = (needed >> 19).next_power_of_two().max(8);
     Err(StartError {
         tried: "checking how much memory may be locked (RLIMIT_MEMLOCK)",
-        said: format!("the limit is {} KiB; the engine needs {} KiB", limit >> 10, MEMLOCK_MIN >> 10),
-        advice: "raise it: LimitMEMLOCK=8M in a systemd unit, `ulimit -l 8192` in a shell, \
-                 --ulimit memlock=8388608 for a container"
-            .into(),
+        said: format!("the limit is {} KiB; {shards} shard(s) need {} KiB", limit >> 10, needed >> 10),
+        advice: format!(
+            "raise it: LimitMEMLOCK={mib}M in a systemd unit, `ulimit -l {}` in a shell, --ulimit memlock={} for a \
+             container; or have fewer shards (server.shards)",
+            mib << 10,
+            mib << 20
+        ),
     })
 }
 
@@ -102,8 +121,8 @@ fn explain(error: &io::Error, release: &str, sysctl: &str) -> StartError {
         Some(libc::EINVAL) => {
             format!("use Linux {major}.{minor} or newer, which has these flags; this is {release}")
         }
-        Some(libc::ENOMEM) => "raise the limit of locked memory: LimitMEMLOCK=8M in a systemd unit, \
-             `ulimit -l 8192` in a shell"
+        Some(libc::ENOMEM) => "raise the limit of locked memory: LimitMEMLOCK=64M in a systemd unit, \
+             `ulimit -l 65536` in a shell"
             .into(),
         Some(libc::EMFILE | libc::ENFILE) => {
             "raise the limit of open files: LimitNOFILE= in a systemd unit, `ulimit -n` in a shell".into()
@@ -141,8 +160,19 @@ mod tests {
 
     #[test]
     fn too_little_locked_memory_is_refused_before_the_executor_fails_on_it() {
-        assert!(check_memlock(MEMLOCK_MIN).is_ok());
-        let error = check_memlock(MEMLOCK_MIN - 1).unwrap_err().to_string();
-        assert!(error.contains("the limit is 511 KiB") && error.contains("512 KiB"), "{error}");
+        assert!(check_memlock(640 << 10, 1).is_ok() && check_memlock(10 << 20, 16).is_ok());
+        let error = check_memlock((10 << 20) - 1, 16).unwrap_err().to_string();
+        assert!(error.contains("the limit is 10239 KiB; 16 shard(s) need 10240 KiB"), "{error}");
+        assert!(error.contains("LimitMEMLOCK=32M") && error.contains("memlock=33554432"), "{error}");
+    }
+
+    #[test]
+    fn who_may_lock_any_memory_has_no_limit() {
+        let status = |digits| format!("Name:\tcoregate\nCapPrm:\t0000000000000000\nCapEff:\t{digits}\n");
+        assert!(has_capability(&status("000001ffffffffff"), CAP_IPC_LOCK));
+        assert!(has_capability(&status("0000000000004000"), CAP_IPC_LOCK));
+        assert!(
+            !has_capability(&status("0000000000000400"), CAP_IPC_LOCK) && !has_capability("", CAP_IPC_LOCK)
+        );
     }
 }
