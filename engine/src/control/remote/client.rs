@@ -1,11 +1,13 @@
 //! Requests to the admin over HTTP/1.1, with TLS where its URL says https: one connection, kept open.
 //!
 //! Input: a path below `control.admin_url`, the token as it stands in its file at that moment. Output: an [`Answer`], whole.
+//! A name with several addresses has each of them tried, in the resolver's order, until one takes the connection.
 //! Bounds: [`CONNECT_TIMEOUT`], [`ANSWER_TIMEOUT`] beyond what the admin may wait, [`STALL`] between two parts of an answer,
 //! its size ([`TEXT_BYTES_MAX`], packed and unpacked). Errors never hold the token.
 //!
 //! TLS trusts the system's roots, or the PEM file that SSL_CERT_FILE names; they are read again for each connection.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -164,8 +166,9 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
-        let stream = stream.map_err(|error| format!("cannot connect: {error}"))?;
+        let addresses = lookup_host((self.host.as_str(), self.port)).await;
+        let addresses: Vec<_> = addresses.map_err(|error| format!("cannot connect: {error}"))?.collect();
+        let stream = reach(&addresses, CONNECT_TIMEOUT).await?;
         // Both sides wait for each other's small messages.
         let _ = stream.set_nodelay(true);
         if !self.https {
@@ -178,6 +181,21 @@ impl Client {
         let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
         speak(connected.map_err(|error| format!("TLS: {error}"))?).await
     }
+}
+
+/// A connection to the first address that takes one. Each has an equal part of the time: where one admin's machine is gone
+/// without a word, the next one's is still to be reached.
+async fn reach(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream, String> {
+    let each = within / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let mut why = "cannot connect: its name has no address".to_owned();
+    for address in addresses {
+        why = match timeout(each, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => format!("cannot connect: {error}"),
+            Err(_) => format!("cannot connect: {address} has not answered within {each:?}"),
+        };
+    }
+    Err(why)
 }
 
 async fn speak<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, String>
@@ -271,6 +289,36 @@ mod tests {
         assert_eq!(parts("http://127.0.0.1:8880"), expect(false, "127.0.0.1", 8880, "", "127.0.0.1:8880"));
         assert_eq!(parts("https://[::1]:8880/x/y"), expect(true, "::1", 8880, "/x/y", "[::1]:8880"));
         assert_eq!(parts("http://[::1]"), expect(false, "::1", 80, "", "[::1]"));
+    }
+
+    /// An address that answers nobody, with what keeps it so.
+    fn black_hole() -> (SocketAddr, impl Sized) {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut crowd = Vec::new();
+        while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+            crowd.push(stream);
+            assert!(crowd.len() < 64, "the backlog has an end");
+        }
+        (address, (listener, crowd))
+    }
+
+    #[test]
+    fn an_address_that_is_silent_leaves_the_next_its_time() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (silent, _kept) = black_hole();
+            let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            let other = listener.local_addr().unwrap();
+            let within = Duration::from_secs(2);
+            let reached = timeout(within, reach(&[silent, other], within)).await;
+            assert_eq!(reached.unwrap().unwrap().peer_addr().unwrap(), other);
+            let why = reach(&[silent], Duration::from_millis(50)).await.unwrap_err();
+            assert!(why.contains("has not answered within 50ms"), "{why}");
+            assert!(reach(&[], within).await.unwrap_err().contains("no address"));
+        });
     }
 
     #[test]
