@@ -11,7 +11,7 @@ use coregate::control::listeners::address_of_flag;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
-use crate::store::{DatabaseUrl, SealingKey, Store};
+use crate::store::{DatabaseUrl, SealingKey, Store, StoreError};
 
 /// Where the configuration is kept and how it is sealed: what every command needs.
 #[derive(Debug, Clone, Args)]
@@ -73,7 +73,9 @@ impl StoreFlags {
         let from_environment = std::env::var("COREGATE_ADMIN_KEY").ok().filter(|text| !text.is_empty());
         let key = match (&self.key_file, from_environment, url.sqlite_path()) {
             (Some(path), _, _) => Some(SealingKey::from_file(path)),
-            (None, Some(text), _) => Some(text.parse()),
+            (None, Some(text), _) => Some(
+                text.parse().map_err(|error| StoreError::Sealing(format!("COREGATE_ADMIN_KEY: {error}"))),
+            ),
             (None, None, Some(database)) => {
                 let mut path = database.as_os_str().to_owned();
                 path.push(".key");

@@ -4,7 +4,7 @@ use coregate_tests::admin::Builder;
 use coregate_tests::{Admin, AdminClient, Authority, on_both};
 use serde_json::json;
 
-on_both!(certificates_are_encrypted_with_another_key);
+on_both!(certificates_are_encrypted_with_another_key, who_saves_where_the_old_key_is_in_use_is_told_so);
 
 fn certificates_are_encrypted_with_another_key(on: Builder) {
     let mut admin = on.start();
@@ -36,6 +36,21 @@ fn certificates_are_encrypted_with_another_key(on: Builder) {
     admin.start_again();
     assert_eq!(keys(&alice), before);
     is_written_down(&admin, &alice);
+}
+
+fn who_saves_where_the_old_key_is_in_use_is_told_so(on: Builder) {
+    let admin = on.start();
+    let alice = admin.set_up();
+    let file = admin.folder().join("new.key").display().to_string();
+    let done = admin.run(&["rotate-key", "--new-key-file", &file]);
+    assert!(done.status.success(), "{done:?}");
+    let authority = Authority::new();
+    let pair = authority.sign("one", &["one.example"]);
+    let read = |path| std::fs::read_to_string(path).expect("readable");
+    let body = json!({ "name": "one", "chain": read(&pair.chain), "key": read(&pair.key) });
+    let why = alice.post("/certificates", &json!({ "body": body })).refused(500, "internal");
+    let why = why["message"].as_str().expect("a text");
+    assert!(why.contains("start this coregate-admin with the new one"), "{why}");
 }
 
 /// What engines get of certificates, without the line that says when.

@@ -373,10 +373,12 @@ impl From<StoreError> for ApiError {
                                look before you repeat it";
                 Self::new(Code::DatabaseUnavailable, message)
             }
-            StoreError::Refused(_)
-            | StoreError::Unusable(_)
-            | StoreError::Sealing(_)
-            | StoreError::Url(_) => {
+            // Whoever operates it is to know which key it takes.
+            StoreError::Sealing(why) => {
+                tracing::error!(why, "a request could not be answered");
+                Self::new(Code::Internal, why)
+            }
+            StoreError::Refused(_) | StoreError::Unusable(_) | StoreError::Url(_) => {
                 tracing::error!(%error, "a request could not be answered");
                 Self::new(
                     Code::Internal,

@@ -34,7 +34,7 @@ impl SealingKey {
         let file = std::fs::File::open(path).map_err(|error| wrong(format!("{error}; {FORM}")))?;
         let mode = file.metadata().map_err(|error| wrong(error.to_string()))?.permissions().mode();
         if mode & 0o007 != 0 {
-            return Err(wrong(format!("everybody may read it (mode {:o}): chmod 600 it", mode & 0o777)));
+            return Err(wrong(format!("everybody may read it (mode {:o}): chmod o= it", mode & 0o777)));
         }
         let mut bytes = Vec::new();
         file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(|error| wrong(error.to_string()))?;
