@@ -114,11 +114,16 @@ fn kubernetes_takes_the_manifests() {
     }
 }
 
-#[test]
-fn configurations_in_the_manifests_are_right() {
+/// All that the manifests hold.
+fn documents() -> Vec<Value> {
     let print = "import sys, json, yaml; print(json.dumps([d for f in sys.argv[1:] for d in yaml.safe_load_all(open(f))]))";
     let documents = run(tool("python/bin/python3").args(["-c", print]).args(manifests()));
-    let documents: Vec<Value> = serde_json::from_str(&documents).expect("JSON");
+    serde_json::from_str(&documents).expect("JSON")
+}
+
+#[test]
+fn configurations_in_the_manifests_are_right() {
+    let documents = documents();
     let folder = tempfile::tempdir().expect("a folder");
     let token = folder.path().join("token");
     fs::write(&token, "cga_test").expect("a folder of the test");
@@ -140,6 +145,37 @@ fn configurations_in_the_manifests_are_right() {
             assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true, "{container}");
             assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false, "{container}");
         }
+    }
+}
+
+#[test]
+fn manifests_keep_no_secret_and_fit_what_the_engine_does() {
+    let documents = documents();
+    assert!(documents.iter().all(|document| document["kind"] != "Secret"), "applying one writes over a key");
+    let named = |kind: &str, name: &str| {
+        documents.iter().find(|it| it["kind"] == kind && it["metadata"]["name"] == name).expect(name)
+    };
+    let pod = &named("Deployment", "coregate")["spec"]["template"]["spec"];
+    let engine = &pod["containers"][0];
+    let text = named("ConfigMap", "coregate-engine")["data"]["coregate.toml"].as_str().expect("a text");
+    let own = |key: &str| {
+        let value = text.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(" = "));
+        value.expect(key).trim_matches('"').trim_end_matches('s')
+    };
+    let resources = &engine["resources"];
+    assert_eq!(resources["requests"], resources["limits"], "CPUs of its own");
+    let wait = engine["lifecycle"]["preStop"]["exec"]["command"][1].as_str().expect("seconds");
+    let grace = pod["terminationGracePeriodSeconds"].as_u64().expect("seconds");
+    let seconds = |text: &str| text.parse::<u64>().expect(text);
+    // The last counters take 5 s more.
+    assert!(grace >= seconds(wait) + seconds(own("drain_timeout")) + 5, "{grace}");
+    for (kind, name) in [("Deployment", "coregate"), ("DaemonSet", "coregate-edge")] {
+        let engine = &named(kind, name)["spec"]["template"]["spec"]["containers"][0];
+        // One that waits for its configuration is not to be started again for it.
+        for probe in ["startupProbe", "livenessProbe"] {
+            assert_eq!(engine[probe]["httpGet"]["path"], "/healthz", "{name} {probe}");
+        }
+        assert_eq!(engine["readinessProbe"]["httpGet"]["path"], "/readyz", "{name}");
     }
 }
 
