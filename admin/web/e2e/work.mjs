@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Api } from './api.mjs'
 import { launch } from './browser.mjs'
-import { enter, expect, steps } from './steps.mjs'
+import { enter, expect, PATIENCE, steps } from './steps.mjs'
 import { overflow, watch } from './watch.mjs'
 
 const { SETUP_LINK, DASHBOARD, SCREENSHOTS = 'screenshots', CHAIN, KEY, OTHER_KEY } = process.env
@@ -157,6 +157,17 @@ await step('what is typed the moment a form is there stays', async () => {
   await page.locator('.save-box').getByText('unsaved').waitFor()
   expect((await page.getByLabel('App id').inputValue()) === 'early', 'it is gone')
   await button('Undo all').click()
+})
+
+await step('in Chinese what a check says is in Chinese', async () => {
+  const context = await enter(browser, api, { language: 'zh' })
+  const chinese = await context.newPage()
+  const bad = await watch(chinese)
+  await chinese.goto(`${DASHBOARD}/#/services?new=1`)
+  await chinese.locator('.editor-main input[type=text]').first().fill('a b')
+  await chinese.getByText('只能由 A-Z a-z 0-9 _ . - 组成').waitFor({ timeout: PATIENCE })
+  await context.close()
+  wrong.push(...bad)
 })
 
 await step('on a phone nothing of it scrolls sideways', async () => {

@@ -2,7 +2,7 @@
 // was faster.
 
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { language, locale, t } from '../i18n'
+import { checked, language, locale, t } from '../i18n'
 import { ApiError, api, may, seg } from '../lib/api'
 import { diff, same } from '../lib/diff'
 import { rate } from '../lib/format'
@@ -304,7 +304,7 @@ function Elsewhere({ kind, problems, keys }: { kind: FormKind; problems: Problem
         {lost.map((problem, i) => (
           <li key={i}>
             {problem.kind && problem.kind !== kind ? `${problem.kind} ${problem.name ?? ''} ` : ''}
-            {problem.key && <code>{problem.key}</code>} {problem.message}
+            {problem.key && <code>{problem.key}</code>} {checked(problem.message)}
           </li>
         ))}
       </ul>

@@ -15,6 +15,8 @@ export const LANGUAGES: Record<Language, string> = { en: 'English', zh: '中文'
 export const language = signal<Language>('en')
 export const timezone = signal('UTC')
 const messages = signal<Messages | null>(null)
+/** What a check of the configuration says, in the language; that of the checks themselves is English. */
+const checks = signal<(message: string) => string>((message) => message)
 
 export const locale = computed<format.Locale>(() => ({
   tag: format.localeTag(language.value, typeof navigator === 'undefined' ? [] : navigator.languages),
@@ -44,13 +46,23 @@ export function word(prefix: string, value: string): string {
   return all?.[`${prefix}.${value}`] ?? value.replaceAll('_', ' ')
 }
 
-const load: Record<Language, () => Promise<Messages>> = {
-  en: async () => (await import('./en')).en,
-  zh: async () => (await import('./zh')).zh,
+/** For what a check of the configuration says is wrong. */
+export function checked(message: string): string {
+  return checks.value(message)
+}
+
+const load: Record<Language, () => Promise<[Messages, (message: string) => string]>> = {
+  en: async () => [(await import('./en')).en, (message) => message],
+  zh: async () => {
+    const [words, problems] = await Promise.all([import('./zh'), import('./zh/problems')])
+    return [words.zh, problems.checked]
+  },
 }
 
 export async function setLanguage(next: Language): Promise<void> {
-  messages.value = await load[next]()
+  const [words, told] = await load[next]()
+  messages.value = words
+  checks.value = told
   language.value = next
   localStorage.setItem('coregate.language', next)
 }

@@ -2,7 +2,7 @@
 
 import { useState } from 'preact/hooks'
 import { DeleteButton } from '../form/delete'
-import { locale, t } from '../i18n'
+import { checked, locale, t } from '../i18n'
 import { ApiError, api, may, seg } from '../lib/api'
 import { actor, date } from '../lib/format'
 import { useList } from '../lib/list'
@@ -111,7 +111,8 @@ function PemForm({
   const [key, setKey] = useState('')
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<ApiError | null>(null)
-  const problem = (field: string) => (error?.problems ?? []).filter((p) => p.key === field).map((p) => p.message)
+  const problem = (field: string) =>
+    (error?.problems ?? []).filter((p) => p.key === field).map((p) => checked(p.message))
   const placed = ['name', 'chain', 'key']
   const put = (text: string) => {
     const found = splitPem(text)
@@ -142,7 +143,7 @@ function PemForm({
       {error && (error.problems.length === 0 || elsewhere.length > 0) && (
         <div class="wide">
           {elsewhere.length > 0 ? (
-            <Callout tone="bad">{elsewhere.map((p) => p.message).join(' ')}</Callout>
+            <Callout tone="bad">{elsewhere.map((p) => checked(p.message)).join(' ')}</Callout>
           ) : (
             <Failure error={error} />
           )}

@@ -2,7 +2,7 @@
 
 import { useState } from 'preact/hooks'
 import { Deadline, LIST } from '../form/editor'
-import { t } from '../i18n'
+import { checked, t } from '../i18n'
 import { type ApiError, api, may, seg } from '../lib/api'
 import { diff } from '../lib/diff'
 import { actor } from '../lib/format'
@@ -140,7 +140,7 @@ function Troubles({ draft }: { draft: Draft }) {
           <ul class="plain-list">
             {draft.problems.map((problem, i) => (
               <li key={i}>
-                {problem.name} <code>{problem.key}</code> {problem.message}
+                {problem.name} <code>{problem.key}</code> {checked(problem.message)}
               </li>
             ))}
           </ul>

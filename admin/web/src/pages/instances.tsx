@@ -1,7 +1,7 @@
 // Engines: who runs what, and who lags.
 
 import { useState } from 'preact/hooks'
-import { locale, t } from '../i18n'
+import { checked, locale, t } from '../i18n'
 import { type ApiError, api, may, seg } from '../lib/api'
 import { integer, rate } from '../lib/format'
 import { useEvery, useLoad } from '../lib/load'
@@ -36,7 +36,7 @@ export function Page() {
           <ul class="plain-list">
             {row.refused!.problems.map((problem, i) => (
               <li key={i}>
-                <code>{problem.key}</code> {problem.message}
+                <code>{problem.key}</code> {checked(problem.message)}
               </li>
             ))}
           </ul>

@@ -1,7 +1,7 @@
 // The whole configuration as a file: out, and in with a look at what it would change first.
 
 import { useState } from 'preact/hooks'
-import { t } from '../i18n'
+import { checked, t } from '../i18n'
 import { type ApiError, api, may } from '../lib/api'
 import { loadStatus, notify } from '../lib/state'
 import type { ImportReport } from '../lib/types'
@@ -74,7 +74,7 @@ function Import() {
         <ul class="plain-list problem-list">
           {error.problems.map((problem, i) => (
             <li key={i}>
-              <code>{problem.key}</code> {problem.message}
+              <code>{problem.key}</code> {checked(problem.message)}
             </li>
           ))}
         </ul>
