@@ -121,20 +121,32 @@ ended() {
     exit 1
 }
 
+# Ends if a process has. Asked again and again: `wait -n` would not tell of one that ended before it was called.
+expect_all_run() {
+    local pid code=0
+    for pid in "${!names[@]}"; do
+        kill -0 "$pid" 2>/dev/null && continue
+        wait "$pid" 2>/dev/null || code=$?
+        [ -z "$stopping" ] || exit 0
+        ended "$pid" "$code"
+    done
+}
+
+# A signal may cut it short, and the trap has then said so.
+nap() { sleep "$1" || true; }
+
 # Waits until the command that is given holds, as long as all processes run.
 until_true() {
-    local what=$1 deadline=$((SECONDS + ready_within)) pid code
+    local what=$1 deadline=$((SECONDS + ready_within))
     shift
     until "$@"; do
         [ -z "$stopping" ] || exit 0
-        for pid in "${!names[@]}"; do
-            kill -0 "$pid" 2>/dev/null || { code=0; wait "$pid" 2>/dev/null || code=$?; ended "$pid" "$code"; }
-        done
+        expect_all_run
         if [ $SECONDS -ge $deadline ]; then
             tail -n 5 "$folder"/*.log >&2
             die "not within $ready_within seconds: $what"
         fi
-        sleep 0.1
+        nap 0.1
     done
 }
 
@@ -193,6 +205,7 @@ stop       Ctrl-C; what was changed in the dashboard goes with it
 
 END
 
-code=0 pid=
-wait -n -p pid 2>/dev/null || code=$?
-if [ -z "$stopping" ]; then ended "$pid" "$code"; fi
+while [ -z "$stopping" ]; do
+    expect_all_run
+    nap 0.2
+done
