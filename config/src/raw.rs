@@ -74,8 +74,8 @@ impl Dynamic {
 table! {
     /// The process. A change needs a restart.
     Server {
-        /// Engine threads, 0 to 1024; 0 = one for each CPU that the process may use, or as many as its control group's CPU limit (`cpu.max`) lets it have at
-        /// once, which are not pinned.
+        /// Engine threads, 0 to 1024; 0 = one for each CPU that the process may use, or as many as its control group's
+        /// CPU limit (`cpu.max`) lets it have at once, which are not pinned.
         shards: i64 = 0,
         /// Exactly these CPUs, one shard each (then `shards` is left out or is their number); empty = the first
         /// `shards` that the process may use.

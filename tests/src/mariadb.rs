@@ -2,7 +2,10 @@
 //!
 //! A fresh data folder takes some seconds to make, so one is made once, kept in target/tools and copied. The client of the tests is the
 //! `mariadb` command, as root over the socket; what is under test connects over TCP as `coregate`, who has a password.
+//!
+//! With `COREGATE_TEST_MYSQLD` in the environment, the path of a `mysqld` of MySQL 8 or later, it is that one.
 
+use std::env;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,8 +22,12 @@ use crate::wait::{PATIENCE, eventually};
 const PASSWORD: &str = "a/b c";
 /// The same in a URL.
 const PASSWORD_IN_URL: &str = "a%2Fb%20c";
+/// Names the server of MySQL that is taken instead of MariaDB's.
+const MYSQLD: &str = "COREGATE_TEST_MYSQLD";
 /// Small, as it is copied.
 const LOG_SIZE: &str = "--innodb-log-file-size=8M";
+/// The same, and no second protocol on a port that everybody would take.
+const MYSQL_OPTIONS: [&str; 2] = ["--innodb-redo-log-capacity=8M", "--mysqlx=OFF"];
 
 /// A server, running or not.
 #[derive(Debug)]
@@ -48,8 +55,9 @@ impl MariaDb {
         ])
     }
 
+    /// The same, with further options of its own.
     #[track_caller]
-    fn start_with(arguments: Vec<String>) -> MariaDb {
+    pub fn start_with(arguments: Vec<String>) -> MariaDb {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let copied = Command::new("cp").arg("-r").arg(template()).arg(folder.path().join("data")).status();
         assert!(copied.is_ok_and(|status| status.success()), "the data folder is copied");
@@ -57,7 +65,10 @@ impl MariaDb {
         server.restart();
         server.execute(
             "",
-            &format!("CREATE DATABASE coregate; GRANT ALL ON *.* TO coregate@'%' IDENTIFIED BY '{PASSWORD}'"),
+            &format!(
+                "CREATE DATABASE coregate; CREATE USER coregate@'%' IDENTIFIED BY '{PASSWORD}'; \
+                 GRANT ALL ON *.* TO coregate@'%'"
+            ),
         );
         server
     }
@@ -110,13 +121,16 @@ impl MariaDb {
         assert!(self.child.is_none(), "it is running");
         let folder = self.folder.path();
         let log = fs::File::create(folder.join("log")).expect("a log");
-        let mut command = server("mariadbd");
+        let mut command = match env::var_os(MYSQLD) {
+            Some(mysqld) => server(Path::new(&mysqld), &MYSQL_OPTIONS),
+            None => server(Path::new("mariadbd"), &[LOG_SIZE]),
+        };
         command
             .arg(format!("--datadir={}", folder.join("data").display()))
             .arg(format!("--socket={}", self.socket().display()))
             .arg(format!("--port={}", self.port.number()))
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=32M"])
-            .args([LOG_SIZE, "--skip-log-bin", "--max-connections=50"])
+            .args(["--skip-log-bin", "--max-connections=50"])
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a handle"))
@@ -168,13 +182,14 @@ impl Drop for MariaDb {
 }
 
 /// A command of the server, which stands in sbin on Debian; as whoever runs the tests.
-fn server(name: &str) -> Command {
+fn server(name: &Path, options: &[&str]) -> Command {
     let in_sbin = Path::new("/usr/sbin").join(name);
-    let mut command = Command::new(if in_sbin.exists() { in_sbin } else { PathBuf::from(name) });
+    let mut command = Command::new(if in_sbin.exists() { &in_sbin } else { name });
     command.arg("--no-defaults");
     if rustix::process::getuid().is_root() {
         command.arg("--user=root");
     }
+    command.args(options);
     command
 }
 
@@ -184,17 +199,24 @@ fn template() -> PathBuf {
     fs::create_dir_all(&tools).expect("target/tools");
     let lock = fs::File::create(tools.join("mariadb.lock")).expect("a lock file");
     lock.lock().expect("nobody holds it for long");
-    let template = tools.join("mariadb-data");
+    let mysqld = env::var_os(MYSQLD);
+    let template = tools.join(if mysqld.is_some() { "mysql-data" } else { "mariadb-data" });
     if !template.exists() {
-        let unfinished = tools.join("mariadb-data.new");
+        let unfinished = template.with_extension("new");
         // Of a run that was ended.
         fs::remove_dir_all(&unfinished).ok();
-        let output = server("mariadb-install-db")
-            .arg(format!("--datadir={}", unfinished.display()))
-            .args(["--auth-root-authentication-method=normal", "--skip-test-db", LOG_SIZE])
-            .output()
-            .expect("mariadb-install-db runs (Debian package mariadb-server)");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let mut command = if let Some(mysqld) = mysqld {
+            let mut command = server(Path::new(&mysqld), &MYSQL_OPTIONS);
+            command.arg("--initialize-insecure");
+            command
+        } else {
+            let mut command = server(Path::new("mariadb-install-db"), &[LOG_SIZE]);
+            command.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+            command
+        };
+        let output = command.arg(format!("--datadir={}", unfinished.display())).output();
+        let output = output.expect("mariadb-install-db runs (Debian package mariadb-server)");
+        assert!(output.status.success(), "{output:?}");
         fs::rename(unfinished, &template).expect("the folder is made");
     }
     template

@@ -133,7 +133,7 @@ fn value(value: mysql_async::Value) -> Result<Value, StoreError> {
 
 /// The driver's error in our terms. Its messages name users and hosts, never passwords.
 pub fn told(error: &mysql_async::Error) -> StoreError {
-    use mysql_async::Error as E;
+    use mysql_async::{DriverError, Error as E};
     match error {
         // Too many connections, shutdown in progress, lock wait timeout, deadlock, query interrupted, killed, read only.
         E::Server(it) if matches!(it.code, 1040 | 1053 | 1205 | 1213 | 1317 | 1927 | 1290 | 1836) => {
@@ -141,6 +141,10 @@ pub fn told(error: &mysql_async::Error) -> StoreError {
         }
         E::Server(it) => StoreError::Refused(format!("{} (error {})", it.message, it.code)),
         E::Io(it) => StoreError::Unavailable(it.to_string()),
+        // MySQL names any plugin at all for a user that it does not have, so that nobody learns which ones it has.
+        E::Driver(DriverError::UnknownAuthPlugin { name }) => StoreError::Refused(format!(
+            "it has no such user, or one that logs in by {name}; right would be caching_sha2_password"
+        )),
         E::Driver(it) => StoreError::Unavailable(it.to_string()),
         E::Other(it) => StoreError::Unavailable(it.to_string()),
         E::Url(it) => StoreError::Url(it.to_string()),
