@@ -11,6 +11,9 @@ import type { Explanation } from '../lib/types'
 import { Badge, Button, Card, Failure, Field, PageHead, State } from '../ui/basics'
 import { Icon } from '../ui/icon'
 
+/** Keys of the request whose fields say what is wrong with them. */
+const PLACED = ['url', 'client']
+
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS']
 
 export function Page() {
@@ -134,7 +137,7 @@ export function Page() {
           </div>
         </form>
       </Card>
-      {error && error.problems.length === 0 && <Failure error={error} />}
+      {error && !error.problems.some((p) => PLACED.includes(p.key)) && <Failure error={error} />}
       {result && <Result result={result} />}
     </>
   )

@@ -137,7 +137,8 @@ export function Failure({ error, retry }: { error: ApiError | null; retry?: () =
 
 export function errorText(error: ApiError): string {
   if (error.code === 'unreachable') return t('error.unreachable')
-  if (error.code === 'database_unavailable') return t('error.database')
+  // Without a time to try again it may have been saved, which its message says.
+  if (error.code === 'database_unavailable' && error.retryAfter) return t('error.database')
   if (error.status === 403 && error.code === 'forbidden') return t('error.forbidden')
   if (error.status === 429 && error.retryAfter) return t('error.slow_down', { seconds: error.retryAfter })
   if (error.code.startsWith('http_')) return t('error.http', { status: String(error.status) })
