@@ -148,7 +148,7 @@ async fn create(
     };
     let made = app.store.add_admin(&name, role, hash.as_deref(), now).await;
     let account = made.map_err(|error| match error {
-        RecordError::Exists => taken("account", &name),
+        RecordError::Exists => taken("an account", &name),
         error => error.into(),
     })?;
     let link = match hash {
@@ -194,7 +194,7 @@ async fn update(
     let enabled = enabled.unwrap_or(before.enabled);
     let mut account =
         app.store.update_admin(id, version, &name, role, enabled).await.map_err(|error| match error {
-            RecordError::Exists => taken("account", &name),
+            RecordError::Exists => taken("an account", &name),
             RecordError::Stale => stale(&before),
             error => error.into(),
         })?;
@@ -284,7 +284,7 @@ fn stale(account: &AdminRecord) -> ApiError {
 
 /// 409: the name is another one's.
 pub fn taken(what: &str, name: &str) -> ApiError {
-    ApiError::new(Code::AlreadyExists, format!("there is an {what} \"{name}\" already; choose another name"))
+    ApiError::new(Code::AlreadyExists, format!("there is {what} \"{name}\" already; choose another name"))
 }
 
 impl From<RecordError> for ApiError {

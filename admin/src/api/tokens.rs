@@ -109,7 +109,7 @@ async fn create(
     };
     let made = app.store.add_token(new, now).await;
     let record = made.map_err(|error| match error {
-        RecordError::Exists => taken("token", &name),
+        RecordError::Exists => taken("a token", &name),
         error => error.into(),
     })?;
     let detail = json!({ "role": role, "expires_at": expires_at });

@@ -196,14 +196,18 @@ async function handle(url: URL, request: IncomingMessage, response: ServerRespon
         path_upstream: '/7',
         tenant: null,
         limits: {},
-        why: 'it goes to one of 3 nodes of orders',
+        why: 'goes to a node of service "orders"',
         steps: [
-          { stage: 'route', verdict: 'tried', why: '*.example.com: the exact name is longer' },
-          { stage: 'route', verdict: 'passed', why: 'orders.example.com and / fit' },
-          { stage: 'access', verdict: 'passed', why: 'no list' },
-          { stage: 'service limit', verdict: 'passed', why: '500 a second, burst 1,000' },
+          { stage: 'route', verdict: 'tried', why: 'no route has the host orders.example.com' },
+          { stage: 'route', verdict: 'passed', why: 'host *.example.com has the prefix /' },
+          { stage: 'access', verdict: 'passed', why: '127.0.0.1 is not in access.deny, and access.allow is empty' },
+          {
+            stage: 'service limit',
+            verdict: 'passed',
+            why: '1000 of 1000 left for the service in this process, all of which come in 2s',
+          },
         ],
-        balancing: 'weighted round robin',
+        balancing: 'weighted_round_robin',
         nodes: [{ address: '10.0.0.1:8080', weight: 1, live: true, share: 0.25 }],
       })
     case 'POST compare':

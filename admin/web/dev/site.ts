@@ -196,7 +196,7 @@ export function detail(item: Kept): Detail {
     weight: Number(node.weight ?? 1),
     health: ['gw-1', 'gw-2'].map((instance) =>
       item.name === 'catalog' && i === 2
-        ? { instance, state: 'down' as const, why: 'connection refused' }
+        ? { instance, state: 'down' as const, why: 'connect: Connection refused (os error 111)' }
         : { instance, state: 'up' as const },
     ),
   }))

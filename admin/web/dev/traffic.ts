@@ -55,13 +55,20 @@ export function overview() {
     listeners: 3,
     instances,
     nodes: { up: 189, down: 1, unknown: 2 },
-    down: [{ service: 'catalog', address: '10.0.2.3:8080', instance: 'gw-1', why: 'connection refused' }],
+    down: [
+      {
+        service: 'catalog',
+        address: '10.0.2.3:8080',
+        instance: 'gw-1',
+        why: 'connect: Connection refused (os error 111)',
+      },
+    ],
     qps: qps(),
     flow: flow('site', ''),
     latency_us: latency(),
     error_rate: 0.0031,
     answers: { '2xx': 1, '4xx': 2 },
-    refused: { limited: 4210, refused: 1730, client_error: 212, no_node: 31 },
+    refused: { service: 4210, refused: 1730, tenant_rate: 212, no_route: 31 },
     by_service: by(words),
     by_tenant: by(['mobile', 'partner-blue', 'reporting']),
   }

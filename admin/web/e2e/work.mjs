@@ -159,10 +159,14 @@ await step('what is typed the moment a form is there stays', async () => {
   await button('Undo all').click()
 })
 
-await step('in Chinese what a check says is in Chinese', async () => {
+await step('in Chinese what a check and a refusal say is in Chinese', async () => {
   const context = await enter(browser, api, { language: 'zh' })
   const chinese = await context.newPage()
-  const bad = await watch(chinese)
+  const bad = await watch(chinese, [422])
+  await chinese.goto(`${DASHBOARD}/#/explain`)
+  await chinese.getByLabel('URL').fill('http://[::1/')
+  await chinese.getByRole('button', { name: '分析', exact: true }).click()
+  await chinese.locator('.field-error', { hasText: '主机的方括号没有闭合' }).waitFor({ timeout: PATIENCE })
   await chinese.goto(`${DASHBOARD}/#/services?new=1`)
   await chinese.locator('.editor-main input[type=text]').first().fill('a b')
   await chinese.getByText('只能由 A-Z a-z 0-9 _ . - 组成').waitFor({ timeout: PATIENCE })

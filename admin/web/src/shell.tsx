@@ -2,9 +2,9 @@
 
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { LANGUAGES, type Language, language, setLanguage, t } from './i18n'
+import { actor, LANGUAGES, type Language, language, setLanguage, t, told } from './i18n'
 import { api, may, session } from './lib/api'
-import { actor, countdown } from './lib/format'
+import { countdown } from './lib/format'
 import { href, route } from './lib/router'
 import { connected, dismiss, loadStatus, notices, notify, now, status, type Theme, theme } from './lib/state'
 import { Button, errorText, IconButton } from './ui/basics'
@@ -187,7 +187,7 @@ function Bars() {
       {state.problems.map((problem) => (
         <div class="bar bad" role="alert" key={problem}>
           <Icon name="warn" />
-          <p>{problem}</p>
+          <p>{told(problem)}</p>
         </div>
       ))}
     </>

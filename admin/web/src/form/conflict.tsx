@@ -1,9 +1,8 @@
 // Somebody else saved first: both versions side by side, and a choice for each key in which they differ.
 
 import { useState } from 'preact/hooks'
-import { t } from '../i18n'
+import { actor, t } from '../i18n'
 import { clashes, merge, show } from '../lib/diff'
-import { actor } from '../lib/format'
 import type { Body, Conflict } from '../lib/types'
 import { Ago, Button, Callout, Dialog } from '../ui/basics'
 

@@ -2,7 +2,7 @@
 
 import { createContext } from 'preact'
 import { useContext } from 'preact/hooks'
-import { checked, language } from '../i18n'
+import { language, told } from '../i18n'
 import type { Body, Detail, Json, Problem, SchemaKey } from '../lib/types'
 import type { FormKind } from './layout'
 import { get, type Path, pathText, schemaName } from './schema'
@@ -59,7 +59,7 @@ export function errorsAt(form: FormContext, path: Path, elements = false): strin
   const key = pathText(path)
   return form.problems
     .filter((problem) => problem.key === key || (elements && problem.key.startsWith(`${key}[`)))
-    .map((problem) => checked(problem.message))
+    .map((problem) => told(problem.message))
 }
 
 /** How many problems there are at or below. */

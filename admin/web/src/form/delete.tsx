@@ -1,7 +1,7 @@
 // Deleting names what goes with it, and says how it can be undone.
 
 import { useState } from 'preact/hooks'
-import { checked, t } from '../i18n'
+import { t, told } from '../i18n'
 import { ApiError, api, seg } from '../lib/api'
 import { go, href } from '../lib/router'
 import { loadStatus, notify } from '../lib/state'
@@ -80,7 +80,7 @@ function Ask({
         <ul>
           {error.problems.map((problem, i) => (
             <li key={i}>
-              {problem.name} <code>{problem.key}</code> {checked(problem.message)}
+              {problem.name} <code>{problem.key}</code> {told(problem.message)}
             </li>
           ))}
         </ul>

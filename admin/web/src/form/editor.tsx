@@ -2,7 +2,7 @@
 // was faster.
 
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { checked, language, locale, t } from '../i18n'
+import { language, locale, t, told } from '../i18n'
 import { ApiError, api, may, seg } from '../lib/api'
 import { diff, same } from '../lib/diff'
 import { rate } from '../lib/format'
@@ -303,8 +303,8 @@ function Elsewhere({ kind, problems, keys }: { kind: FormKind; problems: Problem
       <ul class="plain-list">
         {lost.map((problem, i) => (
           <li key={i}>
-            {problem.kind && problem.kind !== kind ? `${problem.kind} ${problem.name ?? ''} ` : ''}
-            {problem.key && <code>{problem.key}</code>} {checked(problem.message)}
+            {problem.kind && problem.kind !== kind ? `${t(`kind.${problem.kind}`)} ${problem.name ?? ''} ` : ''}
+            {problem.key && <code>{problem.key}</code>} {told(problem.message)}
           </li>
         ))}
       </ul>

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
-import { checked, t } from '../i18n'
+import { t, told } from '../i18n'
 import type { Body, Json, SchemaKey } from '../lib/types'
 import { Button, Card, IconButton, State, Switch } from '../ui/basics'
 import { Icon } from '../ui/icon'
@@ -197,7 +197,7 @@ function RowErrors({ path, below }: { path: Path; below?: boolean }) {
   const key = pathText(path)
   const errors = form.problems.filter((p) => p.key === key || (below && p.key.startsWith(`${key}.`)))
   if (errors.length === 0) return null
-  return <p class="field-error">{errors.map((p) => checked(p.message)).join(' ')}</p>
+  return <p class="field-error">{errors.map((p) => told(p.message)).join(' ')}</p>
 }
 
 /** Lists whose elements are short: one row each. */
@@ -259,7 +259,7 @@ function NodeState({ address }: { address: string }) {
   const down = node.health.filter((health) => health.state === 'down')
   if (down.length > 0) {
     return (
-      <span title={down.map((health) => `${health.instance}: ${health.why ?? ''}`).join('\n')}>
+      <span title={down.map((health) => `${health.instance}: ${told(health.why ?? '')}`).join('\n')}>
         <State tone="bad">{t('node.down')}</State>
       </span>
     )

@@ -15,8 +15,8 @@ export const LANGUAGES: Record<Language, string> = { en: 'English', zh: '中文'
 export const language = signal<Language>('en')
 export const timezone = signal('UTC')
 const messages = signal<Messages | null>(null)
-/** What a check of the configuration says, in the language; that of the checks themselves is English. */
-const checks = signal<(message: string) => string>((message) => message)
+/** What the server says in words, in the language; its own is English. */
+const sentences = signal<(message: string) => string>((message) => message)
 
 export const locale = computed<format.Locale>(() => ({
   tag: format.localeTag(language.value, typeof navigator === 'undefined' ? [] : navigator.languages),
@@ -46,23 +46,31 @@ export function word(prefix: string, value: string): string {
   return all?.[`${prefix}.${value}`] ?? value.replaceAll('_', ' ')
 }
 
-/** For what a check of the configuration says is wrong. */
-export function checked(message: string): string {
-  return checks.value(message)
+/** Who did something: an account by its name, a token, or the process itself. */
+export function actor(name: string): string {
+  const [, kind, own = ''] = /^(admin|token):(.*)$/s.exec(name) ?? []
+  if (kind === 'token') return t('actor.token', { name: own })
+  if (kind === 'admin') return own
+  return ['system', 'command line', 'unknown'].includes(name) ? word('actor', name) : name
+}
+
+/** For sentences that the server sends: what is wrong, why it refuses, what became of a request. */
+export function told(message: string): string {
+  return sentences.value(message)
 }
 
 const load: Record<Language, () => Promise<[Messages, (message: string) => string]>> = {
   en: async () => [(await import('./en')).en, (message) => message],
   zh: async () => {
-    const [words, problems] = await Promise.all([import('./zh'), import('./zh/problems')])
-    return [words.zh, problems.checked]
+    const [words, sentences] = await Promise.all([import('./zh'), import('./zh/told')])
+    return [words.zh, sentences.told]
   },
 }
 
 export async function setLanguage(next: Language): Promise<void> {
-  const [words, told] = await load[next]()
+  const [words, inLanguage] = await load[next]()
   messages.value = words
-  checks.value = told
+  sentences.value = inLanguage
   language.value = next
   localStorage.setItem('coregate.language', next)
 }

@@ -1,4 +1,4 @@
-// The one way to the REST API. Every failure is an ApiError with words that can be shown as they are.
+// The one way to the REST API. Every failure is an ApiError; errorText has its words for people.
 
 import { effect, signal } from '@preact/signals'
 import type { Conflict, Problem, Session } from './types'
@@ -48,7 +48,7 @@ async function failure(response: Response): Promise<ApiError> {
   return new ApiError(
     response.status,
     error.code ?? `http_${response.status}`,
-    error.message ?? `The server answered ${response.status}.`,
+    error.message ?? `http ${response.status}`,
     error.problems ?? [],
     error.conflicts ?? [],
     Number.isFinite(after) && after > 0 ? after : null,

@@ -3,7 +3,7 @@
 
 import type { Body, Json, PathChange } from './types'
 
-const isObject = (value: Json | undefined): value is Body =>
+export const isObject = (value: Json | undefined): value is Body =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export function same(a: Json | undefined, b: Json | undefined): boolean {

@@ -117,8 +117,3 @@ export function countdown(until: string, now: number): string {
   const minutes = Math.floor((left % 3600) / 60)
   return hours > 0 ? `${hours}:${pad(minutes)}:${pad(left % 60)}` : `${minutes}:${pad(left % 60)}`
 }
-
-/** `admin:alice` is alice; tokens and the process itself keep their kind. */
-export function actor(name: string): string {
-  return name.replace(/^admin:/, '')
-}

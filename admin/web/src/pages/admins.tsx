@@ -2,7 +2,7 @@
 
 import { useState } from 'preact/hooks'
 import { SecretDialog } from '../form/secret'
-import { t } from '../i18n'
+import { t, told } from '../i18n'
 import { type ApiError, api, session } from '../lib/api'
 import { useLoad } from '../lib/load'
 import type { Admin, Page as PageOf } from '../lib/types'
@@ -122,7 +122,7 @@ function AdminDialog({
         ? api.put<Made>(`/admins/${admin.id}`, { name, role, enabled, version: admin.version })
         : api.post<Made>('/admins', { name, role }),
     )
-  const problem = (key: string) => (error?.problems ?? []).filter((p) => p.key === key).map((p) => p.message)
+  const problem = (key: string) => (error?.problems ?? []).filter((p) => p.key === key).map((p) => told(p.message))
   return (
     <Dialog
       title={admin ? t('account.edit', { name: admin.name }) : t('account.add')}

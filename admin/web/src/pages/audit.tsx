@@ -1,8 +1,8 @@
 // Who did what, and from where.
 
-import { locale, t, word } from '../i18n'
-import { show } from '../lib/diff'
-import { actor, dateTime } from '../lib/format'
+import { actor, locale, t, told, word } from '../i18n'
+import { isObject, show } from '../lib/diff'
+import { dateTime } from '../lib/format'
 import { useList } from '../lib/list'
 import { href } from '../lib/router'
 import type { AuditEntry, Json } from '../lib/types'
@@ -50,7 +50,7 @@ export function Page() {
                 id: 'detail',
                 head: t('col.detail'),
                 minor: true,
-                cell: (row) => <span class="muted">{detail(row.detail)}</span>,
+                cell: (row) => <span class="muted">{detail(row)}</span>,
               },
               {
                 id: 'from',
@@ -69,14 +69,43 @@ export function Page() {
 
 function ObjectLink({ object }: { object: string }) {
   const id = /^revision (\d+)$/.exec(object)?.[1]
-  return id ? <a href={href(['revisions', id])}>{t('revision_n', { id })}</a> : <span>{object}</span>
+  if (id) return <a href={href(['revisions', id])}>{t('revision_n', { id })}</a>
+  const [, kind, name = ''] = /^(admin|token|instance):(.*)$/s.exec(object) ?? []
+  if (kind) return <span>{t(`object.${kind as 'admin'}`, { name })}</span>
+  return <span>{object === 'account' || object === 'certificates' ? t(`object.${object}`) : actor(object)}</span>
 }
 
-function detail(value: Json): string {
+function detail({ action, detail: value }: AuditEntry): string {
   if (value === null || value === undefined) return ''
-  if (typeof value !== 'object') return String(value)
+  if (typeof value !== 'object' || Array.isArray(value)) return show(value)
   return Object.entries(value)
-    .filter(([, inner]) => inner !== null && inner !== '')
-    .map(([key, inner]) => `${key.replaceAll('_', ' ')}: ${show(inner)}`)
-    .join(', ')
+    .map(([key, inner]) => [key, whatChanged(action, key, inner)] as const)
+    .filter(([, inner]) => inner !== '')
+    .map(([key, inner]) => t('detail.pair', { key: word('detail', key), value: inner }))
+    .join(' · ')
+}
+
+/** Nothing where nothing did. */
+function whatChanged(action: string, key: string, value: Json): string {
+  if (value === 'unchanged') return ''
+  if (!isObject(value) || !('before' in value && 'after' in value)) return said(action, key, value)
+  const [before, after] = [said(action, key, value.before), said(action, key, value.after)]
+  return before === after ? '' : `${before} → ${after}`
+}
+
+function said(action: string, key: string, value: Json | undefined): string {
+  if (key === 'enabled') return t(value ? 'enabled' : 'disabled')
+  if (key === 'items' && Array.isArray(value)) return value.map((item) => ofKind(String(item))).join(', ')
+  if (typeof value !== 'string') return show(value)
+  if (key === 'role') return word('role', value)
+  if (key === 'confirm_by' || key === 'expires_at') return dateTime(value, locale.value)
+  // Whoever publishes says why in words of their own.
+  if (key === 'message') return action === 'publish' ? value : told(value)
+  return ['why', 'by', 'password'].includes(key) ? word(`detail.${key}`, value) : value
+}
+
+/** `service shop` */
+function ofKind(item: string): string {
+  const [kind = '', ...name] = item.split(' ')
+  return `${word('kind', kind)} ${name.join(' ')}`
 }

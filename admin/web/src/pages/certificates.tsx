@@ -2,9 +2,9 @@
 
 import { useState } from 'preact/hooks'
 import { DeleteButton } from '../form/delete'
-import { checked, locale, t } from '../i18n'
+import { actor, locale, t, told } from '../i18n'
 import { ApiError, api, may, seg } from '../lib/api'
-import { actor, date } from '../lib/format'
+import { date } from '../lib/format'
 import { useList } from '../lib/list'
 import { useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
@@ -111,8 +111,7 @@ function PemForm({
   const [key, setKey] = useState('')
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<ApiError | null>(null)
-  const problem = (field: string) =>
-    (error?.problems ?? []).filter((p) => p.key === field).map((p) => checked(p.message))
+  const problem = (field: string) => (error?.problems ?? []).filter((p) => p.key === field).map((p) => told(p.message))
   const placed = ['name', 'chain', 'key']
   const put = (text: string) => {
     const found = splitPem(text)
@@ -143,7 +142,7 @@ function PemForm({
       {error && (error.problems.length === 0 || elsewhere.length > 0) && (
         <div class="wide">
           {elsewhere.length > 0 ? (
-            <Callout tone="bad">{elsewhere.map((p) => checked(p.message)).join(' ')}</Callout>
+            <Callout tone="bad">{elsewhere.map((p) => told(p.message)).join(' ')}</Callout>
           ) : (
             <Failure error={error} />
           )}

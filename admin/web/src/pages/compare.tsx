@@ -1,7 +1,7 @@
 // What a draft would change for sample requests: typed, or out of an access log.
 
 import { useState } from 'preact/hooks'
-import { locale, t } from '../i18n'
+import { locale, t, told } from '../i18n'
 import { type ApiError, api } from '../lib/api'
 import { diff } from '../lib/diff'
 import { integer } from '../lib/format'
@@ -150,9 +150,9 @@ function OutcomeLine({ outcome, label }: { outcome: Outcome; label: string }) {
       <Badge tone={tone}>{t(`outcome.${outcome.outcome}`)}</Badge>
       {outcome.status !== null && outcome.outcome !== 'forwarded' && <span class="figures">{outcome.status}</span>}
       {outcome.service && <strong>{outcome.service}</strong>}
-      {outcome.tenant && <Badge>{outcome.tenant}</Badge>}
+      {outcome.tenant && <Badge>{told(outcome.tenant)}</Badge>}
       {outcome.path_upstream && <span class="code">{outcome.path_upstream}</span>}
-      <span class="muted">{outcome.why}</span>
+      <span class="muted">{told(outcome.why)}</span>
     </p>
   )
 }

@@ -2,10 +2,9 @@
 
 import { useState } from 'preact/hooks'
 import { Deadline, LIST } from '../form/editor'
-import { checked, t } from '../i18n'
+import { actor, t, told } from '../i18n'
 import { type ApiError, api, may, seg } from '../lib/api'
 import { diff } from '../lib/diff'
-import { actor } from '../lib/format'
 import { useLoad } from '../lib/load'
 import { go, href } from '../lib/router'
 import { loadStatus, notify, revisionSeen } from '../lib/state'
@@ -140,7 +139,7 @@ function Troubles({ draft }: { draft: Draft }) {
           <ul class="plain-list">
             {draft.problems.map((problem, i) => (
               <li key={i}>
-                {problem.name} <code>{problem.key}</code> {checked(problem.message)}
+                {problem.name} <code>{problem.key}</code> {told(problem.message)}
               </li>
             ))}
           </ul>

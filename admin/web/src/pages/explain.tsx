@@ -1,7 +1,7 @@
 // What would become of a request, step by step, under the configuration in force, an older one or the draft.
 
 import { useState } from 'preact/hooks'
-import { locale, t, word } from '../i18n'
+import { locale, t, told, word } from '../i18n'
 import { type ApiError, api } from '../lib/api'
 import { percent } from '../lib/format'
 import { absolute, routeText } from '../lib/requests'
@@ -10,6 +10,9 @@ import { status } from '../lib/state'
 import type { Explanation } from '../lib/types'
 import { Badge, Button, Card, Failure, Field, PageHead, State } from '../ui/basics'
 import { Icon } from '../ui/icon'
+
+/** Keys of the request whose fields say what is wrong with them. */
+const PLACED = ['url', 'client']
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS']
 
@@ -45,7 +48,7 @@ export function Page() {
     }
     setBusy(false)
   }
-  const problem = (key: string) => (error?.problems ?? []).filter((p) => p.key === key).map((p) => p.message)
+  const problem = (key: string) => (error?.problems ?? []).filter((p) => p.key === key).map((p) => told(p.message))
   return (
     <>
       <PageHead title={t('nav.explain')} about={t('explain.about')} />
@@ -134,7 +137,7 @@ export function Page() {
           </div>
         </form>
       </Card>
-      {error && error.problems.length === 0 && <Failure error={error} />}
+      {error && !error.problems.some((p) => PLACED.includes(p.key)) && <Failure error={error} />}
       {result && <Result result={result} />}
     </>
   )
@@ -161,7 +164,7 @@ function Result({ result }: { result: Explanation }) {
           </Badge>
         }
       >
-        <p>{result.why}</p>
+        <p>{told(result.why)}</p>
         {result.service && (
           <p>
             {t('kind.service')} <a href={href(['services', result.service])}>{result.service}</a>
@@ -179,12 +182,12 @@ function Result({ result }: { result: Explanation }) {
               <div>
                 <strong>{word('stage', step.stage)}</strong>
                 <span class="muted"> {word('verdict', step.verdict)}</span>
-                <p>{step.why}</p>
+                <p>{told(step.why)}</p>
               </div>
             </li>
           ))}
         </ol>
-        {result.balancing && <p class="muted">{result.balancing}</p>}
+        {result.balancing && <p class="muted">{word('policy', result.balancing)}</p>}
         {result.nodes.length > 0 && (
           <>
             <h3>{t('form.nodes')}</h3>

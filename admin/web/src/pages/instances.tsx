@@ -1,7 +1,7 @@
 // Engines: who runs what, and who lags.
 
 import { useState } from 'preact/hooks'
-import { checked, locale, t } from '../i18n'
+import { locale, t, told } from '../i18n'
 import { type ApiError, api, may, seg } from '../lib/api'
 import { integer, rate } from '../lib/format'
 import { useEvery, useLoad } from '../lib/load'
@@ -36,7 +36,7 @@ export function Page() {
           <ul class="plain-list">
             {row.refused!.problems.map((problem, i) => (
               <li key={i}>
-                <code>{problem.key}</code> {checked(problem.message)}
+                <code>{problem.key}</code> {told(problem.message)}
               </li>
             ))}
           </ul>
@@ -126,7 +126,7 @@ function InstanceState({ row }: { row: Instance }) {
   return (
     <span class="two-lines">
       <State tone={waits ? 'warn' : TONE[row.state]}>{t(`instance.${row.state}`)}</State>
-      {waits && <small class="muted">{row.not_ready || t('instances.not_ready')}</small>}
+      {waits && <small class="muted">{row.not_ready ? told(row.not_ready) : t('instances.not_ready')}</small>}
     </span>
   )
 }

@@ -2,9 +2,9 @@
 
 import { useState } from 'preact/hooks'
 import { Deadline } from '../form/editor'
-import { locale, t, word } from '../i18n'
+import { actor, locale, t, told, word } from '../i18n'
 import { ApiError, api, may } from '../lib/api'
-import { actor, dateTime, integer } from '../lib/format'
+import { dateTime, integer } from '../lib/format'
 import { useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
 import { loadStatus, notify, revisionSeen, status } from '../lib/state'
@@ -127,9 +127,14 @@ function Message({ row }: { row: Revision }) {
   return (
     <span>
       {what && <Badge>{what}</Badge>}
-      {row.message || (!what && <span class="muted">{t('revisions.no_message')}</span>)}
+      {said(row) || (!what && <span class="muted">{t('revisions.no_message')}</span>)}
     </span>
   )
+}
+
+/** What people wrote stays as it is; other revisions have a message of the server's unless somebody gave one. */
+function said(row: Revision): string {
+  return row.cause === 'change' ? row.message : told(row.message)
 }
 
 function One({ id }: { id: number }) {
@@ -167,7 +172,7 @@ function One({ id }: { id: number }) {
         badges={<RevisionBadge state={revision.state} />}
         about={
           <>
-            {revision.message && <>{revision.message} · </>}
+            {revision.message && <>{said(revision)} · </>}
             {actor(revision.author)} · {dateTime(revision.at, locale.value)}
           </>
         }

@@ -3,9 +3,9 @@
 import { useState } from 'preact/hooks'
 import { DeleteButton } from '../form/delete'
 import { ItemEditor } from '../form/editor'
-import { locale, t } from '../i18n'
+import { actor, locale, t, told } from '../i18n'
 import { type ApiError, api, may, seg } from '../lib/api'
-import { actor, integer, rate } from '../lib/format'
+import { integer, rate } from '../lib/format'
 import { useList } from '../lib/list'
 import { useEvery, useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
@@ -344,7 +344,7 @@ function Health({ node }: { node: NonNullable<Detail['nodes']>[number] }) {
           {down.map((health) => (
             <li key={health.instance}>
               {node.health.length > 1 && <span class="code">{health.instance} </span>}
-              {health.why}
+              {told(health.why ?? '')}
             </li>
           ))}
         </ul>

@@ -2,9 +2,8 @@
 
 import { useState } from 'preact/hooks'
 import { SecretDialog } from '../form/secret'
-import { t } from '../i18n'
+import { actor, t } from '../i18n'
 import { ApiError, api } from '../lib/api'
-import { actor } from '../lib/format'
 import { useLoad } from '../lib/load'
 import { notify } from '../lib/state'
 import type { Page as PageOf, Token } from '../lib/types'

@@ -1,7 +1,7 @@
 // The whole configuration as a file: out, and in with a look at what it would change first.
 
 import { useState } from 'preact/hooks'
-import { checked, t } from '../i18n'
+import { t, told } from '../i18n'
 import { type ApiError, api, may } from '../lib/api'
 import { loadStatus, notify } from '../lib/state'
 import type { ImportReport } from '../lib/types'
@@ -74,7 +74,7 @@ function Import() {
         <ul class="plain-list problem-list">
           {error.problems.map((problem, i) => (
             <li key={i}>
-              <code>{problem.key}</code> {checked(problem.message)}
+              <code>{problem.key}</code> {told(problem.message)}
             </li>
           ))}
         </ul>
@@ -145,7 +145,7 @@ function Report({ report }: { report: ImportReport }) {
           <ul class="plain-list">
             {report.warnings.map((warning, i) => (
               <li key={i}>
-                <code>{warning.where}</code> {warning.message}
+                <code>{told(warning.where)}</code> {told(warning.message)}
               </li>
             ))}
           </ul>

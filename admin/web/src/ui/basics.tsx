@@ -2,7 +2,7 @@
 
 import type { ComponentChildren, JSX } from 'preact'
 import { useEffect, useId, useRef, useState } from 'preact/hooks'
-import { locale, t } from '../i18n'
+import { locale, t, told } from '../i18n'
 import type { ApiError } from '../lib/api'
 import { ago, dateTimeExact } from '../lib/format'
 import { now } from '../lib/state'
@@ -137,10 +137,12 @@ export function Failure({ error, retry }: { error: ApiError | null; retry?: () =
 
 export function errorText(error: ApiError): string {
   if (error.code === 'unreachable') return t('error.unreachable')
-  if (error.code === 'database_unavailable') return t('error.database')
+  // Without a time to try again it may have been saved, which its message says.
+  if (error.code === 'database_unavailable' && error.retryAfter) return t('error.database')
   if (error.status === 403 && error.code === 'forbidden') return t('error.forbidden')
   if (error.status === 429 && error.retryAfter) return t('error.slow_down', { seconds: error.retryAfter })
-  return error.message
+  if (error.code.startsWith('http_')) return t('error.http', { status: String(error.status) })
+  return told(error.message)
 }
 
 export function Empty({

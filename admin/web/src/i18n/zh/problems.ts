@@ -1,7 +1,8 @@
-// 配置检查所说的话。左边是英文原文（与 config crate 一致，`{}` 为其中变化的部分），右边是中文，`{}` 依次填入。
-// 不认识的原样显示。
+// 配置检查所说的话（config crate，以及保存前对整个配置和证书的检查）。句式见 patterns.ts。
 
-const CHECKS: [string, string][] = [
+import type { Table } from './patterns'
+
+export const CHECKS: Table = [
   ['must be {} to {}', '应在 {} 到 {} 之间'],
   [
     'must be 0 or {}, the number of server.cpus: one shard a CPU',
@@ -29,15 +30,15 @@ const CHECKS: [string, string][] = [
     'is missing and must be given, unless `certificate` names one of [[certificates]]',
     '缺少，必须给出，除非 `certificate` 指定了 [[certificates]] 中的一个',
   ],
-  ['must be {}, not {}', '应为{}，而不是{}'],
+  ['must be {*}, not {*}', '应为{}，而不是{}'],
   ['must be one of {}', '应为以下之一：{}'],
   ['unknown key; did you mean `{}`?', '未知的键；是不是 `{}`？'],
   ['unknown key; here are known: {}', '未知的键；此处可用：{}'],
   ['has no unit; for seconds write "{}s"', '没有单位；若为秒请写 "{}s"'],
   ['is given twice', '重复给出'],
-  ['is the same as {}', '与 {} 相同'],
-  ['overlaps with {}', '与 {} 重叠'],
-  ['does not go together with {}', '不能与 {} 同时使用'],
+  ['is the same as {*}', '与 {} 相同'],
+  ['overlaps with {*}', '与 {} 重叠'],
+  ['does not go together with {*}', '不能与 {} 同时使用'],
   [
     "belongs to one engine: write it in that engine's own file, not here",
     '属于单个引擎：请写在该引擎自己的文件里，而不是这里',
@@ -119,8 +120,8 @@ const CHECKS: [string, string][] = [
   ['has {}; requests with it are refused, as it is ambiguous', '含有 {}；它有歧义，带它的请求会被拒绝'],
   ['has {}, which requests are matched without: write {}', '含有 {}，请求匹配时没有它：请写 {}'],
   ['has {}: write it in upper case, {}', '含有 {}：请用大写 {}'],
-  ['the same requests ({}, prefix {}) belong to {}', '相同的请求（{}，前缀 {}）属于 {}'],
-  ['the host {} belongs to {}', '主机 {} 属于 {}'],
+  ['the same requests ({*}, prefix {}) belong to {*}', '相同的请求（{}，前缀 {}）属于 {}'],
+  ['the host {} belongs to {*}', '主机 {} 属于 {}'],
   // 改写与头
   ['is no regular expression that can be compiled', '不是可以编译的正则表达式'],
   ['is no regular expression: {}, at its character {}', '不是正则表达式：{}，在第 {} 个字符'],
@@ -209,7 +210,7 @@ const CHECKS: [string, string][] = [
     'requires a tenant (access.require_tenant), and nobody can present credentials over tcp',
     '要求租户（access.require_tenant），而 tcp 上无法出示凭据',
   ],
-  ['pass TLS through, so it cannot end here by {}', '会透传 TLS，因此不能在这里由 {} 终止'],
+  ['pass TLS through, so it cannot end here by {*}', '会透传 TLS，因此不能在这里由 {} 终止'],
   ['needs tls = true; without it the nodes are spoken to in clear', '需要 tls = true；否则与节点之间是明文'],
   // 证书
   [
@@ -255,55 +256,131 @@ const CHECKS: [string, string][] = [
   ['is missing: this or secret_sha256 must be given', '缺少：它或 secret_sha256 必须给出'],
   ['must be the SHA-256 of the secret: 64 hexadecimal digits', '应为密钥的 SHA-256：64 个十六进制数字'],
   ['is the SHA-256 of no secret at all', '是空密钥的 SHA-256'],
+  // 引擎自己的配置（导入的文件可能含有）
+  ['must be 0.0 (no request is logged) to 1.0 (every request is)', '应在 0.0（不记录请求）到 1.0（全部记录）之间'],
+  [
+    'must be the IANA name of a time zone; such as "UTC" or "Asia/Shanghai"',
+    '应为 IANA 时区名称，例如 "UTC" 或 "Asia/Shanghai"',
+  ],
+  ['must be the IANA name of a time zone', '应为 IANA 时区名称'],
+  ['must begin with one of {}://', '应以 {}:// 之一开头'],
+  ['must name a host: {}://HOST:PORT', '应给出主机：{}://主机:端口'],
+  ['must be at most {} visible ASCII characters', '最多 {} 个可见 ASCII 字符'],
+  ['is for control.source = "admin" alone', '仅用于 control.source = "admin"'],
+  ['is missing and must be given, as control.source = "admin"', '缺少，control.source = "admin" 时必须给出'],
+  ['must begin with http:// or https://', '应以 http:// 或 https:// 开头'],
+  ['must name a host', '应给出主机'],
+  ['must not hold credentials; the token stands in control.token_file', '不能含有凭据；令牌放在 control.token_file 中'],
+  ['must be a base URL, without query, fragment or spaces', '应为基础 URL，不含查询、片段和空格'],
+  [
+    'come from the admin, as control.source = "admin"; take them out here',
+    '由管理进程提供（control.source = "admin"）；请从此处移除',
+  ],
+  // 文本与大小
+  ['cannot open {}: {*}', '无法打开 {}：{}'],
+  ['cannot open the file: {*}', '无法打开文件：{}'],
+  ['cannot read the file: {*}', '无法读取文件：{}'],
+  ['the file is larger than {}', '文件大于 {}'],
+  ['the file is not UTF-8: byte {} is no part of a character', '文件不是 UTF-8：第 {} 个字节不属于任何字符'],
+  ['{} elements, at most {} can be read', '{} 个元素，最多可读取 {} 个'],
+  ['nested more than {} levels deep', '嵌套超过 {} 层'],
+  ['the key is given twice', '键重复给出'],
+  ['the integer does not fit into 64 bits', '整数超出 64 位'],
+  ['not a number', '不是数字'],
+  ['is larger than {} MiB', '大于 {} MiB'],
+  ['is longer than {} bytes', '超过 {} 字节'],
+  ['the configuration is larger than {} MiB', '配置大于 {} MiB'],
+  [
+    'is for services without routes: one connection to a node carries requests of many clients, which X-Forwarded-For tells',
+    '用于没有路由的服务：到节点的一个连接承载多个客户端的请求，由 X-Forwarded-For 说明',
+  ],
+  // 保存前的检查
+  ['must be {}, as a new {*} has one name', '应为 {}：新建的{}只有一个名称'],
+  ['a {*} must be a table', '{}应为表'],
+  ['is missing; a {*} needs a name', '缺少；{}需要名称'],
+  ['more than one of the changes is about it', '有多项修改涉及它'],
+  [
+    'is encrypted, and coregate-admin was started without the key for it (--key-file)',
+    '已加密，而 coregate-admin 启动时没有给出对应的密钥（--key-file）',
+  ],
+  [
+    'cannot be stored: coregate-admin was started without a key to encrypt it with (--key-file or COREGATE_ADMIN_KEY)',
+    '无法保存：coregate-admin 启动时没有给出加密用的密钥（--key-file 或 COREGATE_ADMIN_KEY）',
+  ],
+  [
+    'the key of {} cannot be opened: it was sealed with another key than the one given (--key-file), or changed',
+    '{} 的私钥无法解密：加密时用的不是现在给出的密钥（--key-file），或内容已被改动',
+  ],
+  ['the key could not be sealed', '私钥无法加密'],
+  // 证书能否使用
+  [
+    'is not the key of the first certificate in {}, the leaf has to stand first',
+    '不是 {} 中第一张证书的私钥；叶子证书应放在最前',
+  ],
+  ['the first certificate cannot be read ({})', '第一张证书无法读取（{}）'],
+  [
+    'is not a key that TLS can use: ECDSA (P-256, P-384, P-521), Ed25519 or RSA (2048 bits or more)',
+    '不是 TLS 可用的私钥：应为 ECDSA（P-256、P-384、P-521）、Ed25519 或 RSA（2048 位以上）',
+  ],
+  ['holds more than {} certificates', '含有超过 {} 张证书'],
+  ["certificate {} cannot be an authority's ({})", '第 {} 张证书不能作为签发机构的证书（{}）'],
+  ['cannot be read ({*})', '无法读取（{}）'],
+  ['is not a file', '不是文件'],
+  ['has more than {} MiB', '超过 {} MiB'],
+  ['is not whole PEM ({})', 'PEM 不完整（{}）'],
+  [
+    'holds a private key and no certificate; are chain and key exchanged?',
+    '含有私钥而没有证书；chain 与 key 是否放反了？',
+  ],
+  [
+    'is DER, not PEM; `openssl x509 -inform der` converts it',
+    '是 DER 而不是 PEM；可用 `openssl x509 -inform der` 转换',
+  ],
+  [
+    'holds certificates and no private key; are chain and key exchanged?',
+    '含有证书而没有私钥；chain 与 key 是否放反了？',
+  ],
+  [
+    'is DER, not PEM; `openssl pkey -inform der` converts it',
+    '是 DER 而不是 PEM；可用 `openssl pkey -inform der` 转换',
+  ],
+  [
+    'holds no whole private key in PEM (-----BEGIN PRIVATE KEY-----)',
+    '没有完整的 PEM 私钥（-----BEGIN PRIVATE KEY-----）',
+  ],
+  ['is PEM, not DER', '是 PEM 而不是 DER'],
+  ['is an OCSP response that tells of an error of the responder', '是报告响应方出错的 OCSP 响应'],
+  ['is not whole', '不完整'],
+  ['is not an OCSP response in DER (`openssl ocsp -respout`)', '不是 DER 格式的 OCSP 响应（`openssl ocsp -respout`）'],
+  [
+    'is not a name that a certificate can be for; upstream_tls.server_name sets another',
+    '不是证书可以使用的名称；可用 upstream_tls.server_name 指定另一个',
+  ],
+  [
+    "no root certificate to check a server's with: {*}; install ca-certificates, or name a PEM file in SSL_CERT_FILE; or set upstream_tls.ca",
+    '没有用于验证服务器证书的根证书：{}；请安装 ca-certificates，用 SSL_CERT_FILE 指定 PEM 文件，或设置 upstream_tls.ca',
+  ],
+  ['none was found', '没有找到'],
 ]
 
-/** 缩写的值类型。 */
-const KINDS: Record<string, string> = {
-  'a duration: a whole number and one of ms, s, m, h, d, such as "250ms" or "10s"':
+/** 值的类型。 */
+export const KINDS: Table = [
+  [
+    'a duration: a whole number and one of ms, s, m, h, d, such as "250ms" or "10s"',
     '时长：整数加 ms、s、m、h、d 之一，例如 "250ms" 或 "10s"',
-  'a size: a whole number and one of B, KiB, MiB, GiB, such as "16KiB", or a number of bytes':
+  ],
+  [
+    'a size: a whole number and one of B, KiB, MiB, GiB, such as "16KiB", or a number of bytes',
     '大小：整数加 B、KiB、MiB、GiB 之一，例如 "16KiB"，或字节数',
-  'a whole number': '整数',
-  'an integer': '整数',
-  'a number': '数字',
-  'a string': '字符串',
-  'a boolean': '布尔值',
-  'a list': '列表',
-  'a table': '表',
-  'a date': '日期',
-  'any host': '任意主机',
-  'true or false': 'true 或 false',
-}
-const OWNERS: Record<string, string> = { service: '服务', listener: '监听器', certificate: '证书', tenant: '租户' }
-
-const literally = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-const pattern = (text: string) => new RegExp(`^${text.split('{}').map(literally).join('(.+?)')}$`, 's')
-// 最长的先试：较短的会把后半句当作可变部分。
-const PATTERNS = [...CHECKS]
-  .sort(([one], [other]) => other.length - one.length)
-  .map(([english, chinese]) => [pattern(english), chinese] as const)
-
-/** 一条检查结果的中文。 */
-export function checked(message: string): string {
-  const line = /^line (\d+): (.*)$/s.exec(message)
-  if (line) return `第 ${line[1]} 行：${checked(line[2] ?? '')}`
-  const owner = /^(.*) \((service|listener|certificate|tenant) ("[^"]*")\)$/s.exec(message)
-  if (owner) return `${checked(owner[1] ?? '')}（${OWNERS[owner[2] ?? '']} ${owner[3]}）`
-  const near = /^(.*); did you mean ("[^"]*")\?$/s.exec(message)
-  if (near) return `${checked(near[1] ?? '')}；是不是 ${near[2]}？`
-  const kind = KINDS[message.replace(/^must be /, '')]
-  if (kind) return `应为${kind}`
-  for (const [english, chinese] of PATTERNS) {
-    const found = english.exec(message)
-    if (!found) continue
-    let next = 0
-    return chinese.replace(/\{\}/g, () => {
-      const part = found[++next] ?? ''
-      return KINDS[part] ?? part.replace(/^one of /, '以下之一：')
-    })
-  }
-  return message
-}
-
-/** 供测试：英文原文。 */
-export const ENGLISH = CHECKS.map(([english]) => english)
+  ],
+  ['a whole number', '整数'],
+  ['an integer', '整数'],
+  ['a number', '数字'],
+  ['a string', '字符串'],
+  ['a boolean', '布尔值'],
+  ['a list', '列表'],
+  ['a table', '表'],
+  ['a date', '日期'],
+  ['any host', '任意主机'],
+  ['true or false', 'true 或 false'],
+]
