@@ -271,9 +271,7 @@ fn stale(account: &AdminRecord) -> ApiError {
     ApiError::new(
         Code::Stale,
         format!(
-            "somebody else changed the account \"{}\" meanwhile: name \"{}\", role {}, {}; version {} is the newest that \
-             is known",
-            account.name,
+            "somebody else changed the account \"{}\" meanwhile: role {}, {}; version {} is the newest that is known",
             account.name,
             account.role.as_str(),
             if account.enabled { "enabled" } else { "disabled" },

@@ -86,7 +86,7 @@ fn tenant(snapshot: &Snapshot, service: &Service, request: &Request) -> (Check, 
         return (check(true, "no tenant is required".to_owned(), (0, "")), None);
     }
     let Some(app_id) = &request.tenant else {
-        let why = "a tenant is required; with tenant= this page supposes that one presents its credentials";
+        let why = "a tenant is required and none is named; of one that is, it is supposed that it presents its credentials";
         return (check(false, why.to_owned(), (401, "tenant_required")), None);
     };
     let index = snapshot.callers.index_of(app_id);

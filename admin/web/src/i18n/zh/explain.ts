@@ -20,8 +20,8 @@ export const EXPLAINED: Table = [
   ['{} is not in access.allow', '{} 不在 access.allow 中'],
   ['no tenant is required', '不要求租户'],
   [
-    'a tenant is required; with tenant= this page supposes that one presents its credentials',
-    '要求租户；可指定租户，视为已出示其凭据',
+    'a tenant is required and none is named; of one that is, it is supposed that it presents its credentials',
+    '要求租户，但未指定；指定的租户视为已出示其凭据',
   ],
   ['(credentials that are not valid)', '（无效凭据）'],
   ['tenant "{}" is disabled', '租户 "{}" 已停用'],

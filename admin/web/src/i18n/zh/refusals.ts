@@ -42,8 +42,8 @@ export const REFUSALS: Table = [
     '账户 "{}" 的版本为 {}；请用 version 说明您看到的版本',
   ],
   [
-    'somebody else changed the account "{}" meanwhile: name "{}", role {*}, {*}; version {} is the newest that is known',
-    '账户 "{}" 已被他人修改：名称 "{}"，角色{}，{}；已知的最新版本为 {}',
+    'somebody else changed the account "{}" meanwhile: role {*}, {*}; version {} is the newest that is known',
+    '账户 "{}" 已被他人修改：角色{}，{}；已知的最新版本为 {}',
   ],
   ['somebody else changed it in the meantime', '已被他人修改'],
   ['{*} {} is at version {} by {}, {}', '{} {} 的版本为 {}，由 {} 修改于 {}'],
