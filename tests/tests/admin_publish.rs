@@ -71,7 +71,7 @@ fn body(engine: &Gateway) -> String {
 }
 
 #[test]
-fn what_is_saved_is_served_by_two_engines_within_a_second() {
+fn what_is_saved_is_served_by_two_engines_at_once() {
     let (one, two) = (Origin::named("one"), Origin::named("two"));
     let site = Site::with(&one, &[]);
     let engines = [site.engine("a").start(), site.engine("b").start()];
@@ -85,7 +85,8 @@ fn what_is_saved_is_served_by_two_engines_within_a_second() {
         webs.iter().all(|web| Client::connect(*web).get("/").text() == "two")
     });
     let took = began.elapsed();
-    // Within a second where nothing else runs; the machine of a test may be busy.
+    // Because both waited for it at the admin: they would ask again after 25 seconds. How long it takes is measured by
+    // `bench/compare.sh --scenario admin`.
     assert!(took < Duration::from_secs(5), "{took:?}");
     let head = site.get("/status")["revision"].clone();
     eventually("the admin knows", PATIENCE, || {
