@@ -10,7 +10,7 @@ use crate::limits::LIST_LENGTH_MAX;
 use crate::path::At;
 use crate::raw::OWN_KEYS;
 use crate::report::Problems;
-use crate::tree::{Entry, Node, Value};
+use crate::tree::{Entry, Node, Part, Value};
 
 /// A type that is read from a configuration.
 pub trait Read: Sized + Default {
@@ -216,17 +216,31 @@ impl<T: Read> Read for Option<T> {
 
 impl<T: Read> Read for Vec<T> {
     fn read(node: &Node, at: &At, problems: &mut Problems) -> Self {
+        let length = match &node.value {
+            Value::Array(items) => items.len(),
+            Value::Parts(parts) => parts.len(),
+            _ => return wrong_kind("a list", node, at, problems),
+        };
+        if length > LIST_LENGTH_MAX {
+            problems.unread(at, format!("{length} elements, at most {LIST_LENGTH_MAX} can be read"));
+            return Vec::new();
+        }
+        // What cannot be read keeps its place, so that indices stay those of the file.
         match &node.value {
-            Value::Array(items) if items.len() > LIST_LENGTH_MAX => {
-                problems
-                    .unread(at, format!("{} elements, at most {LIST_LENGTH_MAX} can be read", items.len()));
-                Vec::new()
+            Value::Parts(parts) => {
+                let read = |(index, part): (usize, &Part)| match part.read() {
+                    Ok(item) => T::read(&item, &at.index(index), problems),
+                    Err(error) => {
+                        problems.unread(&at.index(index), error.message);
+                        T::default()
+                    }
+                };
+                parts.iter().enumerate().map(read).collect()
             }
-            // What cannot be read keeps its place, so that indices stay those of the file.
             Value::Array(items) => {
                 items.iter().enumerate().map(|(i, item)| T::read(item, &at.index(i), problems)).collect()
             }
-            _ => wrong_kind("a list", node, at, problems),
+            _ => Vec::new(),
         }
     }
 

@@ -235,7 +235,7 @@ fn shown(node: &Node) -> Option<String> {
         Value::Float(number) => Some(number.to_string()),
         Value::String(text) => Some(quoted(text)),
         Value::Datetime(text) => Some(text.clone()),
-        Value::Array(_) | Value::Table(_) => None,
+        Value::Array(_) | Value::Parts(_) | Value::Table(_) => None,
     }
 }
 

@@ -9,6 +9,8 @@ mod toml;
 
 use std::borrow::Cow;
 
+pub use json::Part;
+
 use crate::path::{Path, PathStep};
 
 /// A parsed document.
@@ -44,6 +46,8 @@ pub enum Value<'a> {
     Datetime(String),
     /// A list.
     Array(Vec<Node<'a>>),
+    /// A list whose elements are taken apart one after the other; of [`Tree::in_parts`] alone.
+    Parts(Vec<Part<'a>>),
     /// A table.
     Table(Vec<Entry<'a>>),
 }
@@ -87,6 +91,15 @@ impl<'a> Tree<'a> {
         Ok(Tree { root })
     }
 
+    /// Reads a text so that of its long lists, which are the outermost ones, only one element at a time is in memory: what
+    /// is taken apart of a large configuration is many times its text. TOML is always read as a whole.
+    pub fn in_parts(text: &'a str, format: Format) -> Result<Tree<'a>, Vec<SyntaxError>> {
+        match format {
+            Format::Toml => Self::parse(text, format),
+            Format::Json => json::parse_in_parts(text).map(|root| Tree { root }).map_err(|error| vec![error]),
+        }
+    }
+
     /// The value at a path, if there is one.
     pub fn get(&self, path: &Path) -> Option<&Node<'a>> {
         self.walk(path).1
@@ -126,7 +139,7 @@ impl Node<'_> {
             Value::Float(_) => "a number",
             Value::String(_) => "a string",
             Value::Datetime(_) => "a date",
-            Value::Array(_) => "a list",
+            Value::Array(_) | Value::Parts(_) => "a list",
             Value::Table(_) => "a table",
         }
     }

@@ -1,104 +1,222 @@
-//! JSON text to a [`Node`].
+//! JSON text to a [`Node`], in one pass.
 //!
-//! serde_json keeps no positions, but a borrowed [`RawValue`] is a slice of the text, and where it starts tells the
-//! position. Each level of nesting is scanned once more, which the depth limit bounds.
+//! serde_json reads, and tells no positions; but what it has just read says how far the text has come. So a [`Cursor`] goes
+//! along, over white space, commas and colons to where the next value begins.
 
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Entry, Node, SyntaxError, Value};
 use crate::limits::NESTING_MAX;
 
+/// Takes a text apart.
 pub fn parse(text: &str) -> Result<Node<'_>, SyntaxError> {
-    let whole: &RawValue = serde_json::from_str(text).map_err(|error| syntax_error(text, 0, &error))?;
-    Reader { text }.node(whole, 0)
+    Cursor::new(text, 0, usize::MAX).read(text, 0)
 }
 
-struct Reader<'a> {
+/// The same, but the elements of the outermost lists are [`Part`]s.
+pub fn parse_in_parts(text: &str) -> Result<Node<'_>, SyntaxError> {
+    Cursor::new(text, 0, PARTS_AT).read(text, 0)
+}
+
+/// JSON inside of a text that has been looked through, but not taken apart.
+#[derive(Debug)]
+pub struct Part<'a> {
     text: &'a str,
+    offset: usize,
+    raw: &'a RawValue,
 }
 
-impl<'a> Reader<'a> {
-    fn node(&self, raw: &'a RawValue, depth: usize) -> Result<Node<'a>, SyntaxError> {
-        let offset = self.offset(raw.get());
-        if depth > NESTING_MAX {
-            let message = format!("nested more than {NESTING_MAX} levels deep");
-            return Err(SyntaxError { offset: Some(offset), message });
-        }
-        let value = match raw.get().as_bytes().first() {
-            Some(b'{') => {
-                let Object(members) = self.read(raw, offset)?;
-                Value::Table(self.entries(members, depth)?)
-            }
-            Some(b'[') => {
-                let items: Vec<&'a RawValue> = self.read(raw, offset)?;
-                Value::Array(
-                    items.into_iter().map(|item| self.node(item, depth + 1)).collect::<Result<_, _>>()?,
-                )
-            }
-            Some(b'"') => Value::String(self.string(raw, offset)?),
-            Some(b't' | b'f') => Value::Bool(self.read(raw, offset)?),
-            Some(b'n') => Value::Null,
-            _ => Self::number(raw, offset)?,
-        };
-        Ok(Node { offset, value })
+impl<'a> Part<'a> {
+    /// Takes it apart.
+    pub fn read(&self) -> Result<Node<'a>, SyntaxError> {
+        Cursor::new(self.text, self.offset, usize::MAX).read(self.raw.get(), PARTS_AT)
+    }
+}
+
+/// How deep [`Part`]s stand: in lists of the outermost table.
+const PARTS_AT: usize = 2;
+
+/// How far the text has been read.
+struct Cursor<'a> {
+    text: &'a str,
+    at: Cell<usize>,
+    /// How deep values are not taken apart.
+    parts_at: usize,
+    /// What is wrong besides JSON's grammar, once something is.
+    wrong: RefCell<Option<SyntaxError>>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(text: &'a str, at: usize, parts_at: usize) -> Self {
+        Cursor { text, at: Cell::new(at), parts_at, wrong: RefCell::default() }
     }
 
-    fn entries(
-        &self,
-        members: Vec<(&'a RawValue, &'a RawValue)>,
-        depth: usize,
-    ) -> Result<Vec<Entry<'a>>, SyntaxError> {
-        let mut entries: Vec<Entry<'a>> = Vec::with_capacity(members.len());
-        for (key, value) in members {
-            let offset = self.offset(key.get());
-            let key = self.string(key, offset)?;
-            entries.push(Entry { key, offset, node: self.node(value, depth + 1)? });
+    /// Reads the part of the text that begins here, which is so deep in it.
+    fn read(self, part: &'a str, depth: usize) -> Result<Node<'a>, SyntaxError> {
+        let offset = self.at.get();
+        let mut deserializer = serde_json::Deserializer::from_str(part);
+        let read = Here { cursor: &self, depth }.deserialize(&mut deserializer);
+        let whole = read.and_then(|node| deserializer.end().map(|()| node));
+        whole.map_err(|error| self.wrong.take().unwrap_or_else(|| syntax_error(self.text, offset, &error)))
+    }
+
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at.get()..).unwrap_or_default()
+    }
+
+    fn skip(&self, bytes: usize) {
+        self.at.set(self.at.get() + bytes);
+    }
+
+    /// Goes on to where a key or a value begins, and says where that is.
+    fn find(&self) -> usize {
+        let between = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b':');
+        self.skip(self.rest().bytes().take_while(between).count());
+        self.at.get()
+    }
+
+    /// Goes over white space and the bracket that closes a list or a table.
+    fn close(&self) {
+        self.find();
+        self.skip(1);
+    }
+
+    /// Goes over a string that has escapes, quotes included.
+    fn skip_escaped(&self) {
+        let mut bytes = self.rest().bytes().enumerate().skip(1);
+        while let Some((index, byte)) = bytes.next() {
+            match byte {
+                b'\\' => _ = bytes.next(),
+                b'"' => return self.skip(index + 1),
+                _ => {}
+            }
         }
+    }
+
+    /// Notes what is wrong, and stops the reading.
+    fn fail<E: Error>(&self, offset: usize, message: String) -> E {
+        self.wrong.replace(Some(SyntaxError { offset: Some(offset), message }));
+        E::custom("see what is noted")
+    }
+}
+
+/// What stands at the cursor: a key or a value.
+struct Here<'c, 'a> {
+    cursor: &'c Cursor<'a>,
+    depth: usize,
+}
+
+impl<'a> DeserializeSeed<'a> for Here<'_, 'a> {
+    type Value = Node<'a>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Node<'a>, D::Error> {
+        let offset = self.cursor.find();
+        if self.depth > NESTING_MAX {
+            return Err(self.cursor.fail(offset, format!("nested more than {NESTING_MAX} levels deep")));
+        }
+        Ok(Node { offset, value: deserializer.deserialize_any(self)? })
+    }
+}
+
+impl<'a> Here<'_, 'a> {
+    fn inner(&self) -> Self {
+        Here { cursor: self.cursor, depth: self.depth + 1 }
+    }
+
+    /// std's parser is exact to the last bit; serde_json's is only with a feature that all its users would pay for.
+    fn number<E: Error>(&self) -> Result<Value<'a>, E> {
+        let of_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+        let (offset, rest) = (self.cursor.at.get(), self.cursor.rest());
+        let text = rest.get(..rest.bytes().take_while(of_number).count()).unwrap_or_default();
+        self.cursor.skip(text.len());
+        if text.contains(['.', 'e', 'E']) {
+            let parsed = text.parse().map(Value::Float);
+            return parsed.map_err(|_| self.cursor.fail(offset, "not a number".to_owned()));
+        }
+        let too_large = "the integer does not fit into 64 bits";
+        text.parse().map(Value::Integer).map_err(|_| self.cursor.fail(offset, too_large.to_owned()))
+    }
+
+    fn parts<A: SeqAccess<'a>>(&self, mut items: A) -> Result<Value<'a>, A::Error> {
+        let mut parts = Vec::new();
+        while let Some(raw) = items.next_element::<&RawValue>()? {
+            parts.push(Part { text: self.cursor.text, offset: self.cursor.find(), raw });
+            self.cursor.skip(raw.get().len());
+        }
+        self.cursor.close();
+        Ok(Value::Parts(parts))
+    }
+}
+
+impl<'a> Visitor<'a> for Here<'_, 'a> {
+    type Value = Value<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value<'a>, E> {
+        self.cursor.skip("null".len());
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value<'a>, E> {
+        self.cursor.skip(if value { "true".len() } else { "false".len() });
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Value<'a>, E> {
+        self.number()
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Value<'a>, E> {
+        self.number()
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Value<'a>, E> {
+        self.number()
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'a str) -> Result<Value<'a>, E> {
+        self.cursor.skip(text.len() + 2);
+        Ok(Value::String(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value<'a>, E> {
+        self.cursor.skip_escaped();
+        Ok(Value::String(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut items: A) -> Result<Value<'a>, A::Error> {
+        self.cursor.skip(1);
+        if self.depth + 1 == self.cursor.parts_at {
+            return self.parts(items);
+        }
+        let mut nodes = Vec::new();
+        while let Some(node) = items.next_element_seed(self.inner())? {
+            nodes.push(node);
+        }
+        self.cursor.close();
+        Ok(Value::Array(nodes))
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut members: A) -> Result<Value<'a>, A::Error> {
+        self.cursor.skip(1);
+        let mut entries: Vec<Entry<'a>> = Vec::new();
+        while let Some(Node { offset, value: Value::String(key) }) = members.next_key_seed(self.inner())? {
+            entries.push(Entry { key, offset, node: members.next_value_seed(self.inner())? });
+        }
+        self.cursor.close();
         match given_twice(&entries) {
-            Some(twice) => {
-                let message = "the key is given twice".to_owned();
-                Err(SyntaxError { offset: Some(twice.offset), message })
-            }
-            None => Ok(entries),
+            Some(twice) => Err(self.cursor.fail(twice.offset, "the key is given twice".to_owned())),
+            None => Ok(Value::Table(entries)),
         }
-    }
-
-    /// A string, borrowed when it has no escapes: what a [`RawValue`] holds was looked through when it was made.
-    fn string(&self, raw: &'a RawValue, offset: usize) -> Result<Cow<'a, str>, SyntaxError> {
-        let quoted = raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        match quoted.filter(|inside| !inside.contains('\\')) {
-            Some(inside) => Ok(Cow::Borrowed(inside)),
-            None => self.read(raw, offset).map(|Text(text)| text),
-        }
-    }
-
-    fn number(raw: &'a RawValue, offset: usize) -> Result<Value<'a>, SyntaxError> {
-        let whole = !raw.get().contains(['.', 'e', 'E']);
-        if whole {
-            let too_large = |_| SyntaxError {
-                offset: Some(offset),
-                message: "the integer does not fit into 64 bits".to_owned(),
-            };
-            return Ok(Value::Integer(raw.get().parse().map_err(too_large)?));
-        }
-        // std's parser is exact to the last bit; serde_json's is only with a feature that all its users would pay for.
-        let not_a_number = |_| SyntaxError { offset: Some(offset), message: "not a number".to_owned() };
-        Ok(Value::Float(raw.get().parse().map_err(not_a_number)?))
-    }
-
-    fn read<T: Deserialize<'a>>(&self, raw: &'a RawValue, offset: usize) -> Result<T, SyntaxError> {
-        serde_json::from_str(raw.get()).map_err(|error| syntax_error(self.text, offset, &error))
-    }
-
-    fn offset(&self, part: &'a str) -> usize {
-        // `part` is a slice of `text`: RawValue borrows, and only what was taken from `text` comes here.
-        (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
     }
 }
 
@@ -130,29 +248,5 @@ fn syntax_error(text: &str, offset: usize, error: &serde_json::Error) -> SyntaxE
     SyntaxError { offset: Some(at), message }
 }
 
-/// A string, borrowed when it has no escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// An object's members in order, keys that are given twice included.
-struct Object<'a>(Vec<(&'a RawValue, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Vec<(&'de RawValue, &'de RawValue)>;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Members).map(Object)
-    }
-}
+#[cfg(test)]
+mod tests;
