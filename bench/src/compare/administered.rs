@@ -124,7 +124,7 @@ impl Taken {
         let mut taken = Self { checked: histogram(), compiled: histogram(), in_force: histogram() };
         let (mut came, mut handed) = (None, None);
         // The first one is all new.
-        let first = log.find("configuration applied").unwrap_or_default();
+        let first = log.find("is handed to the shards").unwrap_or_default();
         for line in log[first..].lines().skip(1) {
             let at = || -> Result<Timestamp, String> {
                 let first = line.split_whitespace().next().unwrap_or_default();
