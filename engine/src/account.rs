@@ -359,6 +359,8 @@ pub struct ShardCounters {
     pub handshakes_under_way: u64,
     /// Those that ended since the last delta, by [`Handshake`].
     pub handshakes: [u64; HANDSHAKES],
+    /// The same of handshakes with nodes.
+    pub node_handshakes: [u64; HANDSHAKES],
 }
 
 /// What one shard counted since its last delta.
@@ -377,9 +379,10 @@ pub struct Delta {
 }
 
 impl ShardCounters {
-    /// Adds what came of handshakes.
-    pub fn add_handshakes(&mut self, handshakes: &[u64; HANDSHAKES]) {
-        add_all(&mut self.handshakes, handshakes);
+    /// Adds what came of handshakes with clients and with nodes.
+    pub fn add_handshakes(&mut self, clients: &[u64; HANDSHAKES], nodes: &[u64; HANDSHAKES]) {
+        add_all(&mut self.handshakes, clients);
+        add_all(&mut self.node_handshakes, nodes);
     }
 }
 

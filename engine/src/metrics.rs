@@ -149,6 +149,8 @@ families! {
     TLS_HANDSHAKES_UNDER_WAY Gauge "coregate_tls_handshakes_under_way" "TLS handshakes with clients that are under way.";
     TLS_CERTIFICATE_EXPIRY Gauge "coregate_tls_certificate_expiry_timestamp_seconds"
         "When a listener's certificate expires, as a Unix time; certificate is its number in the configuration.";
+    UPSTREAM_TLS_HANDSHAKES Counter "coregate_upstream_tls_handshakes_total"
+        "TLS handshakes with nodes, for traffic, by result; those that were done by version and by whether a session was resumed.";
     UPSTREAM_TLS_UNVERIFIED Gauge "coregate_upstream_tls_unverified"
         "1 for a service whose nodes are not verified (upstream_tls.danger_accept_any_certificate).";
     UPSTREAM_TLS_CERTIFICATE_EXPIRY Gauge "coregate_upstream_tls_certificate_expiry_timestamp_seconds"

@@ -25,7 +25,8 @@ use crate::proxy_protocol::{self, Ends};
 use crate::shard::{ServiceState, Shard};
 use crate::sni::{self, Hello};
 use crate::stream::Stream;
-use crate::upstream::{Asker, Tried, complain, obtain};
+use crate::tls::nodes;
+use crate::upstream::{Asker, Tried, complain, obtain, refused_late};
 
 /// Serves one connection of a listener, of which `first` was read already, to its end. What it leads to must be known by
 /// `deadline`.
@@ -80,6 +81,9 @@ pub async fn serve(
             if let Some(failure) = stream.tls_failure() {
                 complain(&shard, &service, lease.node, &failure.to_string());
                 error = error.map(|_| Error::TlsFailed);
+                if sink.bytes() == 0 && nodes::refuses(&failure) {
+                    refused_late(&shard, &service, lease.node);
+                }
             }
             let outcome =
                 Outcome { error, phase, upstream: shard.net.now() - connected, node, retried: false };

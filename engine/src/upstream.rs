@@ -4,6 +4,7 @@
 //! that refuses, does not accept in time, or with which TLS comes to nothing, is marked by that ([`Shard::node_failed`])
 //! and the next is tried, since nothing of the request has reached the wire. Errors: what the last node tried said.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
+use crate::account::Handshake;
 use crate::control::snapshot::NodePlan;
 use crate::error::Error;
 use crate::http::carrier::Carrier;
@@ -103,12 +105,17 @@ pub async fn connect(
         return Err(Error::NodesBusy);
     };
     timer.set(shard.net.now() + service.plan.config.timeouts.connect);
-    let error = match timer.within(dial(&shard.net, plan, (header, spoken), permit)).await {
+    let shaking = Cell::new(false);
+    let error = match timer.within(dial(&shard.net, plan, (header, spoken), permit, &shaking)).await {
         Ok(Ok(stream)) => {
             shard.counters.pool_opened();
+            if let Stream::Tls(stream) = &stream {
+                shard.counters.node_handshake(stream.handshake_result());
+            }
             return Ok(stream);
         }
-        Ok(Err(Undialled::Tls(why))) => {
+        Ok(Err(Undialled::Tls(result, why))) => {
+            shard.counters.node_handshake(result);
             complain(shard, service, node, &why);
             Error::TlsFailed
         }
@@ -123,7 +130,12 @@ pub async fn connect(
             }
             Error::ConnectFailed
         }
-        Err(Elapsed) => Error::ConnectTimeout,
+        Err(Elapsed) => {
+            if shaking.get() {
+                shard.counters.node_handshake(Handshake::Timeout);
+            }
+            Error::ConnectTimeout
+        }
     };
     shard.node_failed(service, node);
     Err(error)
@@ -133,15 +145,17 @@ pub async fn connect(
 enum Undialled {
     /// None of TCP.
     Io(io::Error),
-    /// None of TLS, or for something else to be spoken over it; in words.
-    Tls(String),
+    /// None of TLS, or for something else to be spoken over it: what is counted of it, and in words.
+    Tls(Handshake, String),
 }
 
+/// `shaking` is set when a handshake begins.
 async fn dial(
     net: &Rc<Net>,
     plan: &NodePlan,
     (header, spoken): (&[u8], Spoken),
     permit: Permit,
+    shaking: &Cell<bool>,
 ) -> Result<Stream, Undialled> {
     let socket = Socket::connect(net, plan.address).await.map_err(Undialled::Io)?;
     socket.hold(Box::new(permit));
@@ -153,16 +167,26 @@ async fn dial(
         poll_fn(|cx| socket.poll_flush(cx)).await.map_err(Undialled::Io)?;
     }
     let Some(tls) = &plan.tls else { return Ok(Stream::Plain(socket)) };
+    shaking.set(true);
     let connected = TlsStream::connect(net, socket, tls.config(spoken), tls.name.clone()).await;
     let stream = connected.map_err(|error| {
-        Undialled::Tls(match error {
+        let result = error.result();
+        let why = match error {
             HandshakeError::Tls(error) => nodes::explain(&error, &tls.name),
             other => other.to_string(),
-        })
+        };
+        Undialled::Tls(result, why)
     })?;
     let agreed = stream.negotiated(|it| spoken.check(it.alpn_protocol()));
-    agreed.map_err(|why| Undialled::Tls(format!("{why} (http2 = true)")))?;
+    agreed.map_err(|why| Undialled::Tls(Handshake::Refused, format!("{why} (http2 = true)")))?;
     Ok(Stream::Tls(Box::new(stream)))
+}
+
+/// A node refuses the gateway's certificate, which one of TLS 1.3 does after the handshake: it is marked as one that refuses
+/// to connect.
+pub fn refused_late(shard: &Shard, service: &ServiceState, node: usize) {
+    shard.counters.node_handshake(Handshake::Refused);
+    shard.node_failed(service, node);
 }
 
 /// Says why TLS with a node has come to nothing, but not for each of many connections.

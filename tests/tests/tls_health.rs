@@ -69,6 +69,7 @@ fn a_node_that_cannot_be_verified_is_down_whatever_is_checked() {
         let _nginx = told(&port, pair);
         let gateway = Gateway::with(checked(&authority, kind, &port)).start();
         expect_down(&gateway, why);
+        eventually("the shards know", PATIENCE, || gateway.get("/").status == 503);
         gateway.get("/").expect_error(503, "no_healthy_node");
     }
 }
@@ -82,7 +83,7 @@ fn a_node_that_gets_a_good_certificate_is_up_again() {
     drop(bad);
     let _good = told(&port, &authority.sign("node", &["127.0.0.1"]));
     gateway.expect_output("node up");
-    assert_eq!(gateway.get("/").status, 200);
+    eventually("the shards know", PATIENCE, || gateway.get("/").status == 200);
 }
 
 #[test]

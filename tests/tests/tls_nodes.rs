@@ -8,7 +8,7 @@ use coregate_tests::certs::{Authority, Pair};
 use coregate_tests::nginx::Nginx;
 use coregate_tests::peers::Running;
 use coregate_tests::ports::Port;
-use coregate_tests::{Gateway, PATIENCE, Service, eventually, get, service};
+use coregate_tests::{Gateway, PATIENCE, Service, eventually, get, post, service};
 
 fn site() -> Service {
     service("site").route("/").with("tls = true")
@@ -66,6 +66,9 @@ fn a_node_that_cannot_be_verified_gets_no_request() {
         let nginx = Nginx::tls_origin(&port, pair, "", "");
         let gateway = Gateway::with(trusting(&authority).node_at(port.address())).start();
         expect_no_tls(&gateway, why);
+        let refused =
+            gateway.metric("coregate_upstream_tls_handshakes_total", &["result=\"refused\"", "version=\"\""]);
+        assert!(refused > 0.5, "{refused}");
         eventually("nginx has read the alert", PATIENCE, || nginx.log().contains("SSL alert number"));
     }
 }
@@ -134,8 +137,11 @@ fn a_node_that_refuses_the_gateway_by_an_alert_is_told_of() {
     let node = authority.sign("node", &["127.0.0.1"]);
     let server = OpensslServer::start(&port, &node, &["-Verify", "1", "-verify_return_error", "-www"]);
     let gateway = Gateway::with(trusting(&authority).node_at(port.address())).start();
+    let up = || gateway.metric("coregate_node_up", &["service=\"site\""]);
+    assert!(up() > 0.5);
     gateway.get("/").expect_error(502, "upstream_unreachable");
     gateway.expect_output("no TLS with the node: received fatal alert: CertificateRequired");
+    eventually("the node is left alone", PATIENCE, || up() < 0.5);
     let counted = || gateway.metric("coregate_endings_total", &["cause=\"upstream_tls\""]);
     eventually("the ending is counted", PATIENCE, || counted() > 0.5);
     drop((gateway, server));
@@ -143,6 +149,28 @@ fn a_node_that_refuses_the_gateway_by_an_alert_is_told_of() {
     let _server = OpensslServer::start(&port, &node, &strict);
     let site = trusting(&authority).with("http2 = true").node_at(port.address());
     expect_no_tls(&Gateway::with(site).start(), "received fatal alert: CertificateRequired");
+}
+
+#[test]
+fn what_a_node_refuses_by_an_alert_goes_to_another_whatever_it_is() {
+    let (authority, strict, good) = (Authority::new(), Port::free(), Port::free());
+    let pair = authority.sign("node", &["127.0.0.1"]);
+    let verify = ["-Verify", "1", "-verify_return_error", "-www"];
+    let _strict = OpensslServer::start(&strict, &pair, &verify);
+    let _nginx = Nginx::tls_origin(&good, &pair, "", "");
+    let site = trusting(&authority).with("load_balancer.policy = \"round_robin\"");
+    let site = site.node_at(strict.address()).node_at(good.address());
+    let gateway = Gateway::with(site).server("shards = 1").start();
+    let mut client = gateway.client();
+    for request in [post("/").body("once"), get("/"), post("/").body("twice")] {
+        assert_eq!(client.ask(&request).status, 200);
+    }
+    gateway.expect_output("no TLS with the node: received fatal alert: CertificateRequired");
+    let handshakes = |result: &str| gateway.metric("coregate_upstream_tls_handshakes_total", &[result]);
+    eventually("it was asked once", PATIENCE, || handshakes("result=\"refused\"") > 0.5);
+    assert!(handshakes("result=\"refused\"") < 1.5, "{}", handshakes("result=\"refused\""));
+    assert!(handshakes("version=\"1.3\"") > 1.5, "{}", handshakes("version=\"1.3\""));
+    assert!(gateway.metric("coregate_shard_retries_total", &[]) > 0.5);
 }
 
 #[test]

@@ -133,6 +133,8 @@ fn a_tcp_service_that_is_refused_after_the_handshake_says_why() {
     let counted =
         || gateway.metric("coregate_service_endings_total", &["service=\"site\"", "cause=\"upstream_tls\""]);
     eventually("the ending is counted", PATIENCE, || counted() > 0.5);
+    let up = || gateway.metric("coregate_node_up", &["service=\"site\""]);
+    eventually("the node is left alone", PATIENCE, || up() < 0.5);
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! What comes of TLS handshakes with clients: what is counted of them.
+//! What comes of TLS handshakes with clients and with nodes: what is counted of them.
 
-/// What came of a TLS handshake with a client.
+/// What came of a TLS handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Handshake {
@@ -12,13 +12,13 @@ pub enum Handshake {
     Full13,
     /// Done by resumption, TLS 1.3.
     Resumed13,
-    /// The client does not speak the protocol, or its certificate is not accepted, or it does not accept ours.
+    /// The peer does not speak the protocol, or its certificate is not accepted, or it does not accept ours.
     Refused,
-    /// The client went away.
+    /// The peer went away.
     Gone,
     /// It took too long.
     Timeout,
-    /// Too many were under way.
+    /// Too many were under way; of clients alone.
     Limited,
     /// The client spoke HTTP in clear.
     Clear,
@@ -40,6 +40,14 @@ impl Handshake {
         Self::Limited,
         Self::Clear,
     ];
+
+    /// [`Self::labels`] of one with a node.
+    pub fn node_labels(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Gone => ("node_gone", "", ""),
+            other => other.labels(),
+        }
+    }
 
     /// The labels in metrics: result, version, whether it was resumed.
     pub fn labels(self) -> (&'static str, &'static str, &'static str) {

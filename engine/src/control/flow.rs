@@ -262,6 +262,7 @@ fn add_shard(totals: &mut ShardCounters, delta: &ShardCounters) {
         buffers_lent,
         handshakes_under_way,
         handshakes,
+        node_handshakes,
     } = delta;
     totals.connections = *connections;
     totals.accepted += accepted;
@@ -278,7 +279,7 @@ fn add_shard(totals: &mut ShardCounters, delta: &ShardCounters) {
     totals.buffers = *buffers;
     totals.buffers_lent = *buffers_lent;
     totals.handshakes_under_way = *handshakes_under_way;
-    totals.add_handshakes(handshakes);
+    totals.add_handshakes(handshakes, node_handshakes);
 }
 
 #[cfg(test)]

@@ -72,8 +72,8 @@ pub trait Carrier: Sized {
     /// Gives it back after an exchange. `reusable`: request and answer went over whole, and the node lets it stay.
     fn release(self, shard: &Shard, service: &ServiceState, node: usize, reusable: bool);
 
-    /// Gives it up after an exchange that failed with `error`.
-    fn give_up(self, shard: &Shard, service: &ServiceState, node: usize, error: &Error);
+    /// Gives it up after an exchange that failed with `error`; `untouched`: before any byte of an answer.
+    fn give_up(self, shard: &Shard, service: &ServiceState, node: usize, error: &Error, untouched: bool);
 }
 
 /// What a node may have made of a request that it did not answer.

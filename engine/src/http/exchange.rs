@@ -168,13 +168,18 @@ async fn carry_by<C: Carrier, R: Source, K: ResponseSink>(
     }
     let moved = Cell::new(shard.net.now());
     let exchange = Exchange { shard, timers, service, asked, moved: &moved };
-    let (mut tried, mut repeats, mut failed_one) = (Tried::default(), 0, None);
+    let (mut tried, mut repeats, mut failed_one, mut refused) = (Tried::default(), 0, None, None);
     loop {
         let retried = repeats > 0;
         let obtained = upstream::obtain(shard, service, asked.client, &mut tried, failed_one, &timers.down);
         let Lease::<C> { mut carrier, node } = match obtained.await {
             Ok(lease) => lease,
-            Err(error) => return Outcome { retried, ..Outcome::new(Some(error), Phase::Connect) },
+            Err(error) => {
+                // That the only node refuses says more than that there is none left.
+                let (error, phase) =
+                    refused.filter(|_| error == Error::NoHealthyNode).unwrap_or((error, Phase::Connect));
+                return Outcome { retried, ..Outcome::new(Some(error), phase) };
+            }
         };
         let sent_at = shard.net.now();
         moved.set(sent_at);
@@ -208,9 +213,10 @@ async fn carry_by<C: Carrier, R: Source, K: ResponseSink>(
             Err(failure) => {
                 let repeat =
                     failure.untouched && exchange.may_repeat(&mut carrier, &mut request, whole, repeats);
-                carrier.give_up(shard, service, node, &failure.error);
+                carrier.give_up(shard, service, node, &failure.error, failure.untouched);
                 if repeat {
                     (repeats, failed_one) = (repeats + 1, Some(sent_at));
+                    refused = (failure.error == Error::TlsFailed).then_some((failure.error, failure.phase));
                     shard.counters.retried();
                     continue;
                 }

@@ -25,7 +25,7 @@ use crate::pool::{Keep, NodePool};
 use crate::relay::{Append, Source};
 use crate::shard::{ServiceState, Shard};
 use crate::stream::Stream;
-use crate::tls::nodes::Spoken;
+use crate::tls::nodes::{self, Spoken};
 use crate::upstream;
 
 const LIMITS: HeadLimits =
@@ -47,6 +47,11 @@ impl Connection {
     /// Whether it can carry another request, as far as is known.
     pub fn is_fresh(&self) -> bool {
         self.inbox.is_empty() && self.stream.is_fresh()
+    }
+
+    /// Whether the node has refused the gateway's certificate on it.
+    fn is_refused(&self) -> bool {
+        !self.used && self.stream.tls_failure().is_some_and(|error| nodes::refuses(&error))
     }
 
     /// Prepares it for the pool: the end of the connection is noticed, nobody waits.
@@ -120,11 +125,13 @@ impl Carrier for Connection {
     }
 
     fn take_back(&mut self, request: &mut Request, whole: bool) -> Option<Reached> {
-        if !whole || !self.used {
+        // Nothing is read before the certificate is accepted, which comes first.
+        let refused = self.is_refused();
+        if !whole || !(self.used || refused) {
             return None;
         }
         let mut out = self.stream.take_sent()?;
-        let reached = if out.sent() == 0 { Reached::Nothing } else { Reached::Perhaps };
+        let reached = if out.sent() == 0 || refused { Reached::Nothing } else { Reached::Perhaps };
         out.rewind();
         request.out = out;
         Some(reached)
@@ -149,9 +156,12 @@ impl Carrier for Connection {
         }
     }
 
-    fn give_up(self, shard: &Shard, service: &ServiceState, node: usize, _: &Error) {
+    fn give_up(self, shard: &Shard, service: &ServiceState, node: usize, _: &Error, untouched: bool) {
         if let Some(error) = self.stream.tls_failure() {
             upstream::complain(shard, service, node, &error.to_string());
+        }
+        if untouched && self.is_refused() {
+            upstream::refused_late(shard, service, node);
         }
         self.release(shard, service, node, false);
     }

@@ -137,7 +137,7 @@ impl Carrier for Stream {
         self.seat.release(shard, service, node);
     }
 
-    fn give_up(self, shard: &Shard, service: &ServiceState, node: usize, error: &Error) {
+    fn give_up(self, shard: &Shard, service: &ServiceState, node: usize, error: &Error, _: bool) {
         // A connection on which nothing at all has come for most of that time may lead nowhere.
         let (now, heard) = (shard.net.now(), self.seat.connection.heard());
         if *error == Error::UpstreamTimeout && now - heard > (now - self.sent_at) / 2 {

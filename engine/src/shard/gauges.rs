@@ -24,6 +24,7 @@ pub struct Gauges {
     exhausted_before: Cell<u64>,
     pub(super) handshakes_under_way: Cell<u64>,
     handshakes: [Cell<u64>; HANDSHAKES],
+    node_handshakes: [Cell<u64>; HANDSHAKES],
 }
 
 fn bump(cell: &Cell<u64>) {
@@ -83,6 +84,11 @@ impl Gauges {
         bump(&self.handshakes[result as usize]);
     }
 
+    /// A handshake with a node ended.
+    pub fn node_handshake(&self, result: Handshake) {
+        bump(&self.node_handshakes[result as usize]);
+    }
+
     pub(super) fn take(&self, net: &Net, pools: &Pools) -> ShardCounters {
         let stats = net.stats();
         let exhausted_before = self.exhausted_before.replace(stats.buffers_exhausted);
@@ -103,6 +109,7 @@ impl Gauges {
             buffers_lent: stats.buffers_lent as u64,
             handshakes_under_way: self.handshakes_under_way.get(),
             handshakes: std::array::from_fn(|index| self.handshakes[index].take()),
+            node_handshakes: std::array::from_fn(|index| self.node_handshakes[index].take()),
         }
     }
 }

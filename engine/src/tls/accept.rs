@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use coregate_config::checked::{ListenerProtocol, ListenerTls};
-use rustls::{HandshakeKind, ProtocolVersion};
 
 use super::stream::{HandshakeError, TlsStream};
 use super::subject::{Subject, subject};
@@ -74,11 +73,7 @@ pub async fn accept(
     drop(under_way);
     if let Err(error) = result {
         tracing::debug!(listener = &*config.name, %peer, %error, "no TLS handshake");
-        shard.counters.handshake(match &error {
-            HandshakeError::Tls(_) => Handshake::Refused,
-            HandshakeError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Handshake::Timeout,
-            HandshakeError::Io(_) | HandshakeError::Gone => Handshake::Gone,
-        });
+        shard.counters.handshake(error.result());
         if let (HandshakeError::Tls(_), Some(stream)) = (error, stream) {
             // The client reads the alert.
             timer.set(shard.net.now() + LINGER);
@@ -89,7 +84,7 @@ pub async fn accept(
         return None;
     }
     let accepted = Accepted::new(stream?, settings);
-    shard.counters.handshake(accepted.as_ref().map_or(Handshake::Refused, Accepted::kind));
+    shard.counters.handshake(accepted.as_ref().map_or(Handshake::Refused, |it| it.stream.handshake_result()));
     accepted
 }
 
@@ -111,18 +106,6 @@ impl Accepted {
             None => None,
         };
         Some(Self { stream, subject })
-    }
-
-    fn kind(&self) -> Handshake {
-        self.stream.negotiated(|common| {
-            let resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
-            match (common.protocol_version(), resumed) {
-                (Some(ProtocolVersion::TLSv1_3), false) => Handshake::Full13,
-                (Some(ProtocolVersion::TLSv1_3), true) => Handshake::Resumed13,
-                (_, false) => Handshake::Full12,
-                (_, true) => Handshake::Resumed12,
-            }
-        })
     }
 }
 

@@ -23,7 +23,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, version};
+use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, Error, SignatureScheme, version};
 
 use super::certificates::{self, Facts, Problem, Roots, Unusable};
 use super::listeners::Reading;
@@ -343,6 +343,23 @@ impl Hash for NodeTls {
         Arc::as_ptr(&self.client).hash(state);
         self.name.hash(state);
     }
+}
+
+/// Whether a node says by this that it does not accept the gateway's certificate, or that it wants one (RFC 8446 6.2).
+pub fn refuses(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::AlertReceived(
+            AlertDescription::AccessDenied
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRequired
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::UnsupportedCertificate
+        )
+    )
 }
 
 /// What operators should know of a handshake that has failed; `name` was asked for.

@@ -17,9 +17,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, CommonState, ServerConfig};
+use rustls::{ClientConfig, CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::session::Session;
+use crate::account::Handshake;
 use crate::net::{Chunk, Net, Outgoing, Socket};
 
 /// A connected TLS stream, owned by one task.
@@ -63,6 +64,17 @@ pub enum HandshakeError {
     Io(io::Error),
     /// The peer ended the connection.
     Gone,
+}
+
+impl HandshakeError {
+    /// What is counted of it.
+    pub fn result(&self) -> Handshake {
+        match self {
+            Self::Tls(_) => Handshake::Refused,
+            Self::Io(error) if error.kind() == io::ErrorKind::TimedOut => Handshake::Timeout,
+            Self::Io(_) | Self::Gone => Handshake::Gone,
+        }
+    }
 }
 
 impl TlsStream {
@@ -299,6 +311,19 @@ impl TlsStream {
     /// What was negotiated.
     pub fn negotiated<T>(&self, ask: impl FnOnce(&CommonState) -> T) -> T {
         ask(self.session.borrow().common())
+    }
+
+    /// What is counted of a handshake that is done.
+    pub fn handshake_result(&self) -> Handshake {
+        self.negotiated(|common| {
+            let resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
+            match (common.protocol_version(), resumed) {
+                (Some(ProtocolVersion::TLSv1_3), false) => Handshake::Full13,
+                (Some(ProtocolVersion::TLSv1_3), true) => Handshake::Resumed13,
+                (_, false) => Handshake::Full12,
+                (_, true) => Handshake::Resumed12,
+            }
+        })
     }
 
     /// What carries it.

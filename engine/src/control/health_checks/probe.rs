@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use coregate_config::checked::{HealthCheckKind, ProxyVersion};
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -22,6 +23,8 @@ use crate::tls::nodes::{self, NodeTls, Spoken};
 pub const USER_AGENT: &str = concat!("coregate-health/", env!("CARGO_PKG_VERSION"));
 /// Longest head of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
+/// A refusal of the gateway's certificate comes by then, a round trip after the handshake.
+const REFUSAL_WITHIN: Duration = Duration::from_millis(250);
 /// Most fields in it.
 const FIELDS_MAX: usize = 128;
 
@@ -45,7 +48,7 @@ pub enum Security {
     Unusable,
 }
 
-/// Checks a node. The whole of it takes at most `timeout`.
+/// Checks a node. The whole of it takes at most `timeout`, and then [`REFUSAL_WITHIN`] where TLS is all that is asked for.
 pub async fn probe(
     kind: &HealthCheckKind,
     node: SocketAddr,
@@ -58,17 +61,25 @@ pub async fn probe(
             send(&mut stream, proxy_protocol::own(version)).await?;
         }
         match &approach.security {
-            Security::Clear => ask(kind, stream, ("http", node), timeout).await,
+            Security::Clear => ask(kind, stream, ("http", node), timeout).await?,
             Security::Tls(tls) => {
                 let stream = handshake(stream, tls, spoken(kind)).await?;
-                ask(kind, stream, ("https", node), timeout).await
+                if *kind == HealthCheckKind::Tcp {
+                    return Ok(Some(stream));
+                }
+                ask(kind, stream, ("https", node), timeout).await?;
             }
             Security::Unusable => {
-                Err("TLS with it is not possible: its files are not usable, see the log".to_owned())
+                return Err("TLS with it is not possible: its files are not usable, see the log".to_owned());
             }
         }
+        Ok(None)
     });
-    checked.await.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}")))
+    match checked.await {
+        Ok(Ok(Some(stream))) => accepted(stream).await,
+        Ok(result) => result.map(|_| ()),
+        Err(_) => Err(format!("no answer within {timeout:?}")),
+    }
 }
 
 fn spoken(kind: &HealthCheckKind) -> Spoken {
@@ -88,6 +99,20 @@ async fn handshake(stream: TcpStream, tls: &NodeTls, spoken: Spoken) -> Result<T
     })?;
     spoken.check(stream.get_ref().1.alpn_protocol()).map_err(|why| format!("TLS: {why}"))?;
     Ok(stream)
+}
+
+/// A node of TLS 1.3 refuses the gateway's certificate only after the handshake, and an HTTP check finds that in place of an
+/// answer. Whoever asks nothing has to wait for it.
+async fn accepted(mut stream: TlsStream<TcpStream>) -> Result<(), String> {
+    let common = stream.get_ref().1;
+    if common.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return Ok(());
+    }
+    match tokio::time::timeout(REFUSAL_WITHIN, stream.read(&mut [0])).await {
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Err(format!("TLS: {error}")),
+        // The rest is not the check's business: a node that speaks first, or that ends what asks nothing.
+        _ => Ok(()),
+    }
 }
 
 async fn ask(

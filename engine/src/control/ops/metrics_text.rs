@@ -287,16 +287,18 @@ fn http2_cuts(text: &mut Text, shards: &[ShardCounters]) {
 fn tls(text: &mut Text, engine: &Engine) {
     let mut total = ShardCounters::default();
     for shard in &engine.flow.shards {
-        total.add_handshakes(&shard.handshakes);
+        total.add_handshakes(&shard.handshakes, &shard.node_handshakes);
         total.handshakes_under_way += shard.handshakes_under_way;
     }
-    text.family(m::TLS_HANDSHAKES, |samples| {
-        for (handshake, &count) in Handshake::ALL.into_iter().zip(&total.handshakes) {
-            let (result, version, resumed) = handshake.labels();
-            if count > 0 {
-                samples.add(&[("result", result), ("version", version), ("resumed", resumed)], count);
-            }
+    let handshakes = |samples: &mut Samples, counts: &[u64], labels: fn(Handshake) -> _| {
+        for (handshake, &count) in Handshake::ALL.into_iter().zip(counts).filter(|(_, count)| **count > 0) {
+            let (result, version, resumed) = labels(handshake);
+            samples.add(&[("result", result), ("version", version), ("resumed", resumed)], count);
         }
+    };
+    text.family(m::TLS_HANDSHAKES, |samples| handshakes(samples, &total.handshakes, Handshake::labels));
+    text.family(m::UPSTREAM_TLS_HANDSHAKES, |samples| {
+        handshakes(samples, &total.node_handshakes, Handshake::node_labels);
     });
     text.single(m::TLS_HANDSHAKES_UNDER_WAY, total.handshakes_under_way);
     let mut listeners: Vec<_> = engine.snapshot.tls.listeners.iter().collect();
