@@ -160,7 +160,7 @@ fn proxy_headers_need_trusted_peers(raw: &raw::Gateway, root: &At, problems: &mu
 
 /// Complains about each name that was there before; an empty one is another check's matter.
 fn unique<'a>(names: impl Iterator<Item = (&'a str, usize)>, list: &At, key: &str, problems: &mut Problems) {
-    let mut first: HashMap<&str, usize> = HashMap::with_capacity(names.size_hint().1.unwrap_or_default());
+    let mut first: HashMap<&str, usize> = HashMap::new();
     for (name, index) in names.filter(|(name, _)| !name.is_empty()) {
         match first.get(name) {
             Some(other) => {

@@ -100,13 +100,13 @@ fn parse_as<T: Read>(
     whole: impl FnOnce(T) -> raw::Gateway,
 ) -> Result<Gateway, Report> {
     let syntax = |errors| Report::of_syntax(name, text, errors);
-    let tree = Tree::in_parts(text, format).map_err(syntax)?;
+    let tree = Tree::parse(text, format).map_err(syntax)?;
     let mut problems = Problems::default();
     let raw = whole(T::read(&tree.root, &At::root(), &mut problems));
     match check::gateway(&raw, files, &mut problems) {
         Some(gateway) if problems.is_empty() => Ok(gateway),
         // Now it matters what stands where; and what is no JSON in one of the parts is told as that, and nothing else.
-        _ => Err(problems.into_report(name, text, &Tree::parse(text, format).map_err(syntax)?)),
+        _ => Err(problems.into_report(name, text, &tree.whole(text, format).map_err(syntax)?)),
     }
 }
 

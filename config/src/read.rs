@@ -216,36 +216,39 @@ impl<T: Read> Read for Option<T> {
 
 impl<T: Read> Read for Vec<T> {
     fn read(node: &Node, at: &At, problems: &mut Problems) -> Self {
-        let length = match &node.value {
-            Value::Array(items) => items.len(),
-            Value::Parts(parts) => parts.len(),
-            _ => return wrong_kind("a list", node, at, problems),
-        };
-        if length > LIST_LENGTH_MAX {
-            problems.unread(at, format!("{length} elements, at most {LIST_LENGTH_MAX} can be read"));
-            return Vec::new();
-        }
-        // What cannot be read keeps its place, so that indices stay those of the file.
         match &node.value {
-            Value::Parts(parts) => {
-                let read = |(index, part): (usize, &Part)| match part.read() {
-                    Ok(item) => T::read(&item, &at.index(index), problems),
-                    Err(error) => {
-                        problems.unread(&at.index(index), error.message);
-                        T::default()
-                    }
-                };
-                parts.iter().enumerate().map(read).collect()
-            }
-            Value::Array(items) => {
-                items.iter().enumerate().map(|(i, item)| T::read(item, &at.index(i), problems)).collect()
-            }
-            _ => Vec::new(),
+            Value::Array(items) => elements(items, at, problems, T::read),
+            Value::Parts(parts) => elements(parts, at, problems, part),
+            _ => wrong_kind("a list", node, at, problems),
         }
     }
 
     fn describe() -> Kind {
         Kind::List(Box::new(T::describe()))
+    }
+}
+
+/// Reads the elements of a list. What cannot be read keeps its place, so that indices stay those of the file.
+fn elements<E, T>(
+    list: &[E],
+    at: &At,
+    problems: &mut Problems,
+    read: impl Fn(&E, &At, &mut Problems) -> T,
+) -> Vec<T> {
+    if list.len() > LIST_LENGTH_MAX {
+        problems.unread(at, format!("{} elements, at most {LIST_LENGTH_MAX} can be read", list.len()));
+        return Vec::new();
+    }
+    list.iter().enumerate().map(|(index, element)| read(element, &at.index(index), problems)).collect()
+}
+
+fn part<T: Read>(part: &Part, at: &At, problems: &mut Problems) -> T {
+    match part.read() {
+        Ok(node) => T::read(&node, at, problems),
+        Err(error) => {
+            problems.unread(at, error.message);
+            T::default()
+        }
     }
 }
 

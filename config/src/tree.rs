@@ -46,7 +46,7 @@ pub enum Value<'a> {
     Datetime(String),
     /// A list.
     Array(Vec<Node<'a>>),
-    /// A list whose elements are taken apart one after the other; of [`Tree::in_parts`] alone.
+    /// A list whose elements are taken apart one after the other.
     Parts(Vec<Part<'a>>),
     /// A table.
     Table(Vec<Entry<'a>>),
@@ -82,21 +82,22 @@ pub enum Format {
 }
 
 impl<'a> Tree<'a> {
-    /// Reads a text; every syntax error that can be told apart is reported.
+    /// Reads a text; every syntax error that can be told apart is reported. Of JSON's long lists, which are the outermost
+    /// ones, the elements are left as [`Part`]s, so that only one at a time is in memory: what is taken apart of a large
+    /// configuration is many times its text.
     pub fn parse(text: &'a str, format: Format) -> Result<Tree<'a>, Vec<SyntaxError>> {
         let root = match format {
             Format::Toml => toml::parse(text)?,
-            Format::Json => json::parse(text).map_err(|error| vec![error])?,
+            Format::Json => json::parse_in_parts(text).map_err(|error| vec![error])?,
         };
         Ok(Tree { root })
     }
 
-    /// Reads a text so that of its long lists, which are the outermost ones, only one element at a time is in memory: what
-    /// is taken apart of a large configuration is many times its text. TOML is always read as a whole.
-    pub fn in_parts(text: &'a str, format: Format) -> Result<Tree<'a>, Vec<SyntaxError>> {
+    /// The same text without [`Part`]s, to find in it what stands where.
+    pub fn whole(self, text: &'a str, format: Format) -> Result<Tree<'a>, Vec<SyntaxError>> {
         match format {
-            Format::Toml => Self::parse(text, format),
-            Format::Json => json::parse_in_parts(text).map(|root| Tree { root }).map_err(|error| vec![error]),
+            Format::Toml => Ok(self),
+            Format::Json => json::parse(text).map(|root| Tree { root }).map_err(|error| vec![error]),
         }
     }
 

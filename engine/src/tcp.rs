@@ -25,8 +25,7 @@ use crate::proxy_protocol::{self, Ends};
 use crate::shard::{ServiceState, Shard};
 use crate::sni::{self, Hello};
 use crate::stream::Stream;
-use crate::tls::nodes;
-use crate::upstream::{Asker, Tried, complain, obtain, refused_late};
+use crate::upstream::{Asker, Tried, obtain, tls_failed};
 
 /// Serves one connection of a listener, of which `first` was read already, to its end. What it leads to must be known by
 /// `deadline`.
@@ -79,11 +78,8 @@ pub async fn serve(
             let (mut error, phase) =
                 result.map_or_else(|(error, phase)| (Some(error), phase), |()| (None, Phase::Complete));
             if let Some(failure) = stream.tls_failure() {
-                complain(&shard, &service, lease.node, &failure.to_string());
+                tls_failed(&shard, &service, lease.node, &failure, sink.bytes() == 0);
                 error = error.map(|_| Error::TlsFailed);
-                if sink.bytes() == 0 && nodes::refuses(&failure) {
-                    refused_late(&shard, &service, lease.node);
-                }
             }
             let outcome =
                 Outcome { error, phase, upstream: shard.net.now() - connected, node, retried: false };

@@ -182,11 +182,20 @@ async fn dial(
     Ok(Stream::Tls(Box::new(stream)))
 }
 
-/// A node refuses the gateway's certificate, which one of TLS 1.3 does after the handshake: it is marked as one that refuses
-/// to connect.
-pub fn refused_late(shard: &Shard, service: &ServiceState, node: usize) {
-    shard.counters.node_handshake(Handshake::Refused);
-    shard.node_failed(service, node);
+/// TLS has failed on a connection that was open; `unheard`: a new one, on which nothing has come. A node of TLS 1.3 refuses
+/// the gateway's certificate that late, and is marked as one that refuses to connect.
+pub fn tls_failed(
+    shard: &Shard,
+    service: &ServiceState,
+    node: usize,
+    failure: &rustls::Error,
+    unheard: bool,
+) {
+    complain(shard, service, node, &failure.to_string());
+    if unheard && nodes::refuses(failure) {
+        shard.counters.node_handshake(Handshake::Refused);
+        shard.node_failed(service, node);
+    }
 }
 
 /// Says why TLS with a node has come to nothing, but not for each of many connections.

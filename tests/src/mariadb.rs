@@ -121,10 +121,7 @@ impl MariaDb {
         assert!(self.child.is_none(), "it is running");
         let folder = self.folder.path();
         let log = fs::File::create(folder.join("log")).expect("a log");
-        let mut command = match env::var_os(MYSQLD) {
-            Some(mysqld) => server(Path::new(&mysqld), &MYSQL_OPTIONS),
-            None => server(Path::new("mariadbd"), &[LOG_SIZE]),
-        };
+        let mut command = daemon();
         command
             .arg(format!("--datadir={}", folder.join("data").display()))
             .arg(format!("--socket={}", self.socket().display()))
@@ -181,6 +178,14 @@ impl Drop for MariaDb {
     }
 }
 
+/// The server itself.
+fn daemon() -> Command {
+    match env::var_os(MYSQLD) {
+        Some(mysqld) => server(Path::new(&mysqld), &MYSQL_OPTIONS),
+        None => server(Path::new("mariadbd"), &[LOG_SIZE]),
+    }
+}
+
 /// A command of the server, which stands in sbin on Debian; as whoever runs the tests.
 fn server(name: &Path, options: &[&str]) -> Command {
     let in_sbin = Path::new("/usr/sbin").join(name);
@@ -199,14 +204,14 @@ fn template() -> PathBuf {
     fs::create_dir_all(&tools).expect("target/tools");
     let lock = fs::File::create(tools.join("mariadb.lock")).expect("a lock file");
     lock.lock().expect("nobody holds it for long");
-    let mysqld = env::var_os(MYSQLD);
-    let template = tools.join(if mysqld.is_some() { "mysql-data" } else { "mariadb-data" });
+    let is_mysql = env::var_os(MYSQLD).is_some();
+    let template = tools.join(if is_mysql { "mysql-data" } else { "mariadb-data" });
     if !template.exists() {
         let unfinished = template.with_extension("new");
         // Of a run that was ended.
         fs::remove_dir_all(&unfinished).ok();
-        let mut command = if let Some(mysqld) = mysqld {
-            let mut command = server(Path::new(&mysqld), &MYSQL_OPTIONS);
+        let mut command = if is_mysql {
+            let mut command = daemon();
             command.arg("--initialize-insecure");
             command
         } else {

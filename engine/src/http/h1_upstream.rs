@@ -49,11 +49,6 @@ impl Connection {
         self.inbox.is_empty() && self.stream.is_fresh()
     }
 
-    /// Whether the node has refused the gateway's certificate on it.
-    fn is_refused(&self) -> bool {
-        !self.used && self.stream.tls_failure().is_some_and(|error| nodes::refuses(&error))
-    }
-
     /// Prepares it for the pool: the end of the connection is noticed, nobody waits.
     pub fn rest(&mut self) {
         self.used = true;
@@ -126,7 +121,7 @@ impl Carrier for Connection {
 
     fn take_back(&mut self, request: &mut Request, whole: bool) -> Option<Reached> {
         // Nothing is read before the certificate is accepted, which comes first.
-        let refused = self.is_refused();
+        let refused = !self.used && self.stream.tls_failure().is_some_and(|error| nodes::refuses(&error));
         if !whole || !(self.used || refused) {
             return None;
         }
@@ -157,11 +152,8 @@ impl Carrier for Connection {
     }
 
     fn give_up(self, shard: &Shard, service: &ServiceState, node: usize, _: &Error, untouched: bool) {
-        if let Some(error) = self.stream.tls_failure() {
-            upstream::complain(shard, service, node, &error.to_string());
-        }
-        if untouched && self.is_refused() {
-            upstream::refused_late(shard, service, node);
+        if let Some(failure) = self.stream.tls_failure() {
+            upstream::tls_failed(shard, service, node, &failure, untouched && !self.used);
         }
         self.release(shard, service, node, false);
     }

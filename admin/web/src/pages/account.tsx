@@ -1,13 +1,25 @@
 // One's own account: language, theme, password, sessions; for role admin also people and tokens.
 
 import { useState } from 'preact/hooks'
-import { LANGUAGES, type Language, language, setLanguage, t, told } from '../i18n'
+import { LANGUAGES, type Language, language, setLanguage, t } from '../i18n'
 import { type ApiError, api, may, session } from '../lib/api'
 import { useLoad } from '../lib/load'
 import { href, route } from '../lib/router'
 import { notify, type Theme, theme } from '../lib/state'
 import type { OwnSession, Page as PageOf } from '../lib/types'
-import { Ago, Badge, Button, Card, errorText, Failure, Field, PageHead, Segmented, Tabs } from '../ui/basics'
+import {
+  Ago,
+  Badge,
+  Button,
+  Card,
+  errorText,
+  Failure,
+  Field,
+  fieldErrors,
+  PageHead,
+  Segmented,
+  Tabs,
+} from '../ui/basics'
 import { Table } from '../ui/table'
 import { Admins } from './admins'
 import { items } from './roles'
@@ -91,7 +103,7 @@ function Password() {
     }
     setBusy(false)
   }
-  const problem = (key: string) => (error?.problems ?? []).filter((p) => p.key === key).map((p) => told(p.message))
+  const problem = (key: string) => fieldErrors(error, key)
   const wrong = error?.status === 401 || error?.status === 403
   return (
     <Card title={t('login.password')} about={t('account.password_about')}>

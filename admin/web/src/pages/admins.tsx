@@ -2,11 +2,23 @@
 
 import { useState } from 'preact/hooks'
 import { SecretDialog } from '../form/secret'
-import { t, told } from '../i18n'
+import { t } from '../i18n'
 import { type ApiError, api, session } from '../lib/api'
 import { useLoad } from '../lib/load'
 import type { Admin, Page as PageOf } from '../lib/types'
-import { Ago, Button, Card, Dialog, Failure, Field, IconButton, Segmented, Spinner, State } from '../ui/basics'
+import {
+  Ago,
+  Button,
+  Card,
+  Dialog,
+  Failure,
+  Field,
+  fieldErrors,
+  IconButton,
+  Segmented,
+  Spinner,
+  State,
+} from '../ui/basics'
 import { Table } from '../ui/table'
 import { items, RoleField } from './roles'
 
@@ -122,7 +134,7 @@ function AdminDialog({
         ? api.put<Made>(`/admins/${admin.id}`, { name, role, enabled, version: admin.version })
         : api.post<Made>('/admins', { name, role }),
     )
-  const problem = (key: string) => (error?.problems ?? []).filter((p) => p.key === key).map((p) => told(p.message))
+  const problem = (key: string) => fieldErrors(error, key)
   return (
     <Dialog
       title={admin ? t('account.edit', { name: admin.name }) : t('account.add')}

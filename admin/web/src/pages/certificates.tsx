@@ -10,7 +10,20 @@ import { useLoad } from '../lib/load'
 import { go, href, route } from '../lib/router'
 import { loadStatus, notify, revisionSeen } from '../lib/state'
 import type { CertificateSummary, Detail, Saved } from '../lib/types'
-import { Ago, Button, Callout, Card, Empty, Failure, Field, LinkButton, PageHead, Spinner, State } from '../ui/basics'
+import {
+  Ago,
+  Button,
+  Callout,
+  Card,
+  Empty,
+  Failure,
+  Field,
+  fieldErrors,
+  LinkButton,
+  PageHead,
+  Spinner,
+  State,
+} from '../ui/basics'
 import { Pager, Search, Table } from '../ui/table'
 import { ListenerTabs } from './listeners'
 
@@ -111,7 +124,7 @@ function PemForm({
   const [key, setKey] = useState('')
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<ApiError | null>(null)
-  const problem = (field: string) => (error?.problems ?? []).filter((p) => p.key === field).map((p) => told(p.message))
+  const problem = (field: string) => fieldErrors(error, field)
   const placed = ['name', 'chain', 'key']
   const put = (text: string) => {
     const found = splitPem(text)

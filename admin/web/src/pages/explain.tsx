@@ -8,7 +8,7 @@ import { absolute, routeText } from '../lib/requests'
 import { href } from '../lib/router'
 import { status } from '../lib/state'
 import type { Explanation } from '../lib/types'
-import { Badge, Button, Card, Failure, Field, PageHead, State } from '../ui/basics'
+import { Badge, Button, Card, Failure, Field, fieldErrors, PageHead, State } from '../ui/basics'
 import { Icon } from '../ui/icon'
 
 /** Keys of the request whose fields say what is wrong with them. */
@@ -48,7 +48,7 @@ export function Page() {
     }
     setBusy(false)
   }
-  const problem = (key: string) => (error?.problems ?? []).filter((p) => p.key === key).map((p) => told(p.message))
+  const problem = (key: string) => fieldErrors(error, key)
   return (
     <>
       <PageHead title={t('nav.explain')} about={t('explain.about')} />

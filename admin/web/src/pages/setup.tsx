@@ -1,11 +1,11 @@
 // The first account, by the link that the process prints; and a password of one's own, by the link that an admin gives.
 
 import { useState } from 'preact/hooks'
-import { t, told } from '../i18n'
+import { t } from '../i18n'
 import { ApiError, api, session, setupRequired } from '../lib/api'
 import { go, route } from '../lib/router'
 import type { Session } from '../lib/types'
-import { Button, Callout, Failure, Field } from '../ui/basics'
+import { Button, Callout, Failure, Field, fieldErrors } from '../ui/basics'
 import { Outside } from './login'
 
 export function Page({ rest }: { rest: string[] }) {
@@ -38,7 +38,7 @@ export function Page({ rest }: { rest: string[] }) {
     }
   }
   const spent = error && (error.status === 401 || error.status === 404)
-  const problem = (key: string) => (error?.problems ?? []).filter((p) => p.key === key).map((p) => told(p.message))
+  const problem = (key: string) => fieldErrors(error, key)
   return (
     <Outside title={first ? t('setup.title') : t('set_password.title')}>
       <p class="muted">{first ? t('setup.about') : t('set_password.about')}</p>

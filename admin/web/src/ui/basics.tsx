@@ -145,6 +145,11 @@ export function errorText(error: ApiError): string {
   return told(error.message)
 }
 
+/** What is wrong with one value of what was sent, in words. */
+export function fieldErrors(error: ApiError | null, key: string): string[] {
+  return (error?.problems ?? []).filter((problem) => problem.key === key).map((problem) => told(problem.message))
+}
+
 export function Empty({
   icon,
   title,
